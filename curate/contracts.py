@@ -1,0 +1,233 @@
+"""The contracts of the house: what a step of a recipe is.
+
+A `Signal` states a fact about a sample, a `PoolFact` states one that needs the whole pool, a `Filter` decides on one
+sample, a `Selection` decides on the pool, a `Synth` writes new columns, a `Source` brings samples in, an `Exporter`
+writes shards. A step is a frozen pydantic model: its fields are its parameters in the recipe, its class attributes
+declare what it needs and gives, and one method does the work. Everything around it (reading, decoding, batching,
+isolation of bad samples, ledger, resume, progress) belongs to the engine and is written once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+T = TypeVar("T")
+
+Columns = Mapping[str, np.ndarray]
+"""Row-aligned columns. Strings and lists are object arrays (null is None), numbers keep their type (integers with nulls
+become float64 with NaN), fixed-size lists become 2-D arrays. Decisions also get `uid`, uint64 (n, 2) in the order of
+its hexadecimal form, and `position`, uint64 (n,) = shard << 32 | row."""
+
+State = dict[str, np.ndarray]
+"""What a global step learned from its scan. Its size is bounded by configuration, never by the pool's size."""
+
+Bounds = dict[str, tuple[float | None, float | None]]
+"""Per column the lowest and highest value that stays; the report draws them."""
+
+ImageLevel = Literal["bytes", "thumb", "full"]
+"""`bytes`: the encoded file, nothing is decoded. `thumb`: decoded once for all signals, RGB, reduced by the largest
+k in {1, 2, 4, 8} that leaves the short side at 256 px or more (by DCT scaling for JPEG). `full`: RGB, every pixel."""
+
+Lane = Literal["cpu", "model"]
+
+
+class Step(BaseModel):
+    """One entry of a recipe: `step: filters.text.CaptionLength` plus this class's fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Columns that the step reads."""
+
+    name: str | None = Field(default=None, description="label in the plan, the ledger and the report")
+
+    def inputs(self) -> tuple[str, ...]:
+        """Columns that this configured step reads; override where a field names the column."""
+        return self.needs
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a signal computes from: columns it needs and, by its `image` level, encoded bytes or decoded images.
+
+    All are row-aligned and of equal length n; `prepared` is the stack of what `prepare` returned, (n, ...).
+    """
+
+    columns: Columns
+    images: Sequence[Image] = ()
+    blobs: Sequence[bytes] = ()
+    prepared: np.ndarray | None = None
+    seed: int = 0
+
+
+class Signal(Step, ABC):
+    """A fact about one sample, computed once, kept as columns, reused by every recipe.
+
+    It depends only on the sample and on this step's own fields: never on other rows of the batch, on filters that ran
+    before, or on anything global. Raise `SampleError` (or let the library raise) for a bad sample: the engine isolates
+    it and goes on with the rest. Index columns that may be needed: `uid`, `key`, `text`, `url`, `ext`, `meta`.
+    """
+
+    version: ClassVar[int] = 1
+    """Raise it when the output changes: stored facts of the old version are then computed again."""
+    image: ClassVar[ImageLevel | None] = None
+    lane: ClassVar[Lane] = "cpu"
+    """`model` steps run in long-lived actors, on a GPU where there is one."""
+    cost: ClassVar[float] = 1.0
+    """Rough CPU milliseconds per sample: the planner puts cheap facts first."""
+
+    rename: dict[str, str] = Field(default_factory=dict, description="column as given -> column as stored")
+
+    @abstractmethod
+    def gives(self) -> dict[str, pa.DataType]:
+        """Columns of the result and their types."""
+
+    def models(self) -> tuple[str, ...]:
+        """Model specs whose weights belong to the fingerprint."""
+        return ()
+
+    def prepare(self, image: Image) -> np.ndarray | None:
+        """On CPU workers: the fixed-shape array that `compute` wants instead of the image (None: the image itself)."""
+        return None
+
+    @abstractmethod
+    def compute(self, batch: Batch) -> dict[str, Sequence[Any] | np.ndarray]:
+        """From a batch of n rows to columns of n values (None is a legal value)."""
+
+
+class Synth(Signal, ABC):
+    """Writes new text, boxes or conversations; never overwrites what the web said.
+
+    Every row carries its provenance: among `gives` are columns that end in `_model`, `_prompt`, `_seed` and `_score`.
+    Computed for kept samples only, unless a filter needs its columns.
+    """
+
+    lane: ClassVar[Lane] = "model"
+
+
+class Scan(Protocol):
+    """The rows that a global step may see, shard by shard, as often as it likes, in a fixed order."""
+
+    def map(self, function: Callable[[Columns], T], *names: str) -> Iterator[T]:
+        """Apply `function` to each shard's columns (`names` plus `uid` and `position`); results in shard order."""
+        ...
+
+
+class PoolFact(Step, ABC):
+    """A fact that needs the whole pool: clusters, duplicate groups, concept counts. Fingerprinted by the pool's content."""
+
+    version: ClassVar[int] = 1
+    rename: dict[str, str] = Field(default_factory=dict, description="column as given -> column as stored")
+
+    @abstractmethod
+    def gives(self) -> dict[str, pa.DataType]:
+        """Columns of the result and their types."""
+
+    @abstractmethod
+    def fit(self, scan: Scan, seed: int) -> State:
+        """Learn from all rows that have the needed columns."""
+
+    @abstractmethod
+    def compute(self, columns: Columns, state: State) -> dict[str, Sequence[Any] | np.ndarray]:
+        """The fact for each row of one shard."""
+
+
+class Filter(Step, ABC):
+    """A decision about one sample: a pure predicate over columns. Its reason is its name and the values it saw."""
+
+    @abstractmethod
+    def keep(self, columns: Columns) -> np.ndarray:
+        """Boolean (n,): True stays. Comparisons with missing numbers (NaN) are False, so they drop."""
+
+    def bounds(self) -> Bounds:
+        """Thresholds per column, for the report's histograms."""
+        return {}
+
+    def __call__(self, columns: Columns) -> np.ndarray:
+        """The same, for five lines in a notebook: `Language(keep="en")(columns)`."""
+        return self.keep(columns)
+
+
+class Selection(Step, ABC):
+    """A decision that needs to see all rows alive at its place in the recipe: top fraction, caps, balance.
+
+    `apply` returns how often each row is exported: 0 drops, more than 1 repeats.
+    """
+
+    @abstractmethod
+    def fit(self, scan: Scan, seed: int) -> State:
+        """Learn thresholds from the rows alive before this step."""
+
+    @abstractmethod
+    def apply(self, columns: Columns, state: State, seed: int) -> np.ndarray:
+        """Multiplicity, int (n,), for the rows alive before this step."""
+
+    def threshold(self, state: State) -> str:
+        """The learned rule in words, for the ledger: `similarity >= 0.2133`."""
+        return ""
+
+    def bounds(self, state: State) -> Bounds:
+        """Learned thresholds per column, for the report's histograms."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One exported sample. `meta` is flat JSON with the same keys and types in every record of a run."""
+
+    key: str
+    uid: str
+    image: bytes
+    ext: str
+    text: str
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+class Exporter(Step, ABC):
+    """Writes one output shard from records in their final order; byte-identical for equal records."""
+
+    format: ClassVar[str]
+    """Folder name under `runs/<run>/export/`."""
+    suffix: ClassVar[str]
+    version: ClassVar[int] = 1
+
+    samples_per_shard: int = Field(default=1000, ge=1, description="shards hold about this many samples, balanced")
+    captions: dict[str, float] = Field(
+        default_factory=lambda: {"text": 1.0},
+        description="text columns and their weights; one is drawn per sample from (seed, uid)",
+    )
+
+    @abstractmethod
+    def write(self, records: Sequence[Record], path: Path) -> None:
+        """Write `path`, a local temporary file. Raise `SampleError` naming the record's key if one cannot be written."""
+
+    def index_files(self, counts: dict[str, int]) -> dict[str, bytes]:
+        """Small files beside the shards, from shard name -> number of samples (webdataset's `sizes.json`)."""
+        return {}
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One unit of ingest, which becomes one pool shard. `args` is whatever its source needs to index it."""
+
+    name: str
+    args: dict[str, Any] = field(default_factory=dict)
+
+
+class Source(Step, ABC):
+    """Where a pool comes from. Lists its units, then turns each into one shard: a tar and its index rows."""
+
+    @abstractmethod
+    def units(self) -> list[SourceFile]:
+        """The units in a stable order; raises `PoolError` when there is nothing."""

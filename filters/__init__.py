@@ -1,0 +1,1 @@
+"""Decisions about one sample: pure predicates over columns."""

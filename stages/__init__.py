@@ -1,0 +1,1 @@
+"""What the DAG runs over shards: ingest, signals, balance, selection, export."""

@@ -1,0 +1,1 @@
+"""What generates text and boxes, with provenance."""
