@@ -202,12 +202,6 @@ class Exporter(Step, ABC):
     suffix: ClassVar[str]
     version: ClassVar[int] = 1
 
-    samples_per_shard: int = Field(default=1000, ge=1, description="shards hold about this many samples, balanced")
-    captions: dict[str, float] = Field(
-        default_factory=lambda: {"text": 1.0},
-        description="text columns and their weights; one is drawn per sample from (seed, uid)",
-    )
-
     @abstractmethod
     def write(self, records: Sequence[Record], path: Path) -> None:
         """Write `path`, a local temporary file. Raise `SampleError` naming the record's key if one cannot be written."""
