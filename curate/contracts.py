@@ -212,16 +212,36 @@ class Exporter(Step, ABC):
 
 
 @dataclass(frozen=True)
-class SourceFile:
-    """One unit of ingest, which becomes one pool shard. `args` is whatever its source needs to index it."""
+class Unit:
+    """One unit of ingest, which becomes one pool shard.
+
+    `name` is its identity in the pool: a new name is appended as a new shard. `stamp` changes when its content may have
+    (size and mtime, or an ETag), so that an unchanged unit is not read again. `args` is what its source needs.
+    """
 
     name: str
+    stamp: str
     args: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Ingested:
+    """One shard, read: its index rows (`curate.schema.INDEX`) and where its tar is; None: at `target`, to be committed."""
+
+    rows: pa.Table
+    tar: str | None = None
+
+
 class Source(Step, ABC):
-    """Where a pool comes from. Lists its units, then turns each into one shard: a tar and its index rows."""
+    """Where a pool comes from: lists its units, then turns each into one tar and its index rows.
+
+    A record that cannot be had is a row with a null offset and its `error`; it counts as entered.
+    """
 
     @abstractmethod
-    def units(self) -> list[SourceFile]:
-        """The units in a stable order; raises `PoolError` when there is nothing."""
+    def units(self) -> list[Unit]:
+        """The units in a stable order. Raises `PoolError` when there is nothing, or it cannot be read."""
+
+    @abstractmethod
+    def ingest(self, unit: Unit, target: Path) -> Ingested:
+        """Index the unit's tar where it lies, or write one to `target` (a local temporary file) and index that."""
