@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 device=${CURATE_DEVICE:-cpu}
 if [ -z "${CURATE_DEVICE:-}" ] && [ -e /dev/nvidia0 ]; then device=gpu; fi
-stamp="$device $(cat pyproject.toml uv.lock scripts/*.sh scripts/*.py scripts/ffcv-shim/* scripts/ffcv-shim/*/* 2>/dev/null | sha256sum)"
+stamp="$device $(cat pyproject.toml uv.lock scripts/*.sh scripts/*.py scripts/ffcv-shim/*.pc scripts/ffcv-shim/*/* | sha256sum)"
 if [ "$(cat .venv/.stamp 2>/dev/null)" = "$stamp" ]; then exit 0; fi
 
 . scripts/apt.sh
@@ -40,10 +40,10 @@ fi
 
 echo "setup: making .venv for $device with $("$python" --version); the first time takes a few minutes" >&2
 .venv/bin/python -c "$usable; import pip" 2>/dev/null || "$python" -m venv --clear .venv
-[ -x .venv/bin/uv ] || .venv/bin/python -m pip install -q 'uv>=0.9'
+[ -x .venv/bin/uv ] || .venv/bin/python -m pip install -q --disable-pip-version-check 'uv>=0.9'
 
-# Nothing of the caller's uv or virtual environment gets in; links, not copies, from the cache where that is possible.
 export UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.venv VIRTUAL_ENV=$PWD/.venv
+if [ -e /etc/ssl/certs/ca-certificates.crt ]; then export UV_SYSTEM_CERTS=1; fi # a site's own authority counts
 export PKG_CONFIG_PATH="$PWD/scripts/ffcv-shim${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
 uv() { .venv/bin/uv --quiet "$@"; }
 
