@@ -1,0 +1,138 @@
+"""Contrastive language-image pretraining (CLIP, Radford et al. 2021): an open_clip model, its inputs and its loss."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+import torch.nn.functional as F
+from open_clip import SimpleTokenizer
+from open_clip.transformer import ResidualAttentionBlock
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from trainer.config import Model
+from trainer.data import Batch, Corrupt
+from trainer.errors import ConfigError
+from trainer.parallel import Process
+
+_MAX_SCALE = math.log(100)  # CLIP, section 2.5: logits are never scaled by more than 100
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A batch ready for the model: ``images`` uint8 (n, 3, s, s); ``tokens`` int64 (n, L); ``valid`` bool (n,)."""
+
+    images: Tensor
+    tokens: Tensor
+    valid: Tensor
+    corrupt: list[Corrupt]
+
+    def to(self, device: torch.device) -> Pairs:
+        """The same batch on another device."""
+        images, tokens, valid = (t.to(device, non_blocking=True) for t in (self.images, self.tokens, self.valid))
+        return Pairs(images, tokens, valid, self.corrupt)
+
+
+class Clip:
+    """What the training loop needs to know of the method: a model, how samples become inputs, and the loss."""
+
+    def __init__(self, config: Model, seed: int, process: Process) -> None:
+        """Weights are drawn from ``seed`` alone, or read from ``config.pretrained``."""
+        self.process = process
+        self.model_cfg = _model_cfg(config)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.model: nn.Module = _build(config, self.model_cfg)
+        self.model.to(process.device)
+        size = self.model_cfg["vision_cfg"].get("image_size", 224)
+        self.side: int = size if isinstance(size, int) else size[0]
+        context = self.model_cfg["text_cfg"].get("context_length", 77)
+        named = open_clip.get_tokenizer(config.arch, context_length=context) if config.arch else None
+        self._tokenize = named or SimpleTokenizer(context_length=context)
+        self._config = config
+        self._mean = torch.tensor(config.mean, device=process.device).view(1, 3, 1, 1) * 255
+        self._std = torch.tensor(config.std, device=process.device).view(1, 3, 1, 1) * 255
+
+    def prepare(self, batch: Batch) -> Pairs:
+        """Samples to inputs; runs in the loader's threads. A corrupt sample is a black image with an empty caption."""
+        captions = [record["text"] if record is not None else "" for record in batch.records]
+        images = torch.from_numpy(np.ascontiguousarray(batch.images)).permute(0, 3, 1, 2)
+        return Pairs(images, self._tokenize(captions), torch.from_numpy(batch.valid), batch.corrupt)
+
+    def features(self, model: nn.Module, pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
+        """Unit image and text features, float32 (n, d) each, and the logit scale (a scalar)."""
+        pixels = (pairs.images.float() - self._mean) / self._std
+        images, texts, scale = model(pixels, pairs.tokens)[:3]
+        return images.float(), texts.float(), scale.float()
+
+    def loss(self, model: nn.Module, pairs: Pairs) -> Tensor:
+        """InfoNCE over all ranks; the mean of the ranks' values is the loss of the whole batch."""
+        images, texts, scale = self.features(model, pairs)
+        return info_nce(images, texts, scale, pairs.valid, self.process)
+
+    def after_step(self) -> None:
+        """Keep the logit scale in CLIP's range."""
+        with torch.no_grad():
+            self.model.logit_scale.clamp_(0, _MAX_SCALE)  # type: ignore[operator]
+
+    def blocks(self) -> list[nn.Module]:
+        """Transformer blocks, the units of FSDP."""
+        return [m for m in self.model.modules() if isinstance(m, ResidualAttentionBlock)]
+
+    def save(self, weights: dict[str, Tensor], folder: Path) -> None:
+        """A folder that ``open_clip.create_model("local-dir:FOLDER")`` opens."""
+        folder.mkdir(parents=True, exist_ok=True)
+        preprocess = {"size": self.side, "mean": self._config.mean, "std": self._config.std}
+        described = {"model_cfg": self.model_cfg, "preprocess_cfg": preprocess}
+        (folder / "open_clip_config.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
+        save_file({name: w.contiguous() for name, w in weights.items()}, folder / "open_clip_model.safetensors")
+
+
+def info_nce(images: Tensor, texts: Tensor, scale: Tensor, valid: Tensor, process: Process) -> Tensor:
+    """Symmetric InfoNCE (CLIP, figure 3) of this rank's rows against the columns of all ranks.
+
+    ``images``, ``texts``: unit rows (n, d); ``valid``: bool (n,), False for rows that are no pair and nobody's negative.
+    The mean over ranks of the value, and of its gradient, is that of one process with the whole batch.
+    """
+    everyone = process.gather(valid)
+    share = process.world / everyone.sum().clamp(min=1)
+    targets = (torch.arange(len(valid), device=valid.device) + process.rank * len(valid))[valid]
+    loss = images.new_zeros(())
+    for rows, columns in ((images, texts), (texts, images)):
+        logits = scale * rows[valid] @ process.gather(columns).T
+        logits = logits.masked_fill(~everyone, -torch.inf)
+        loss = loss + 0.5 * share * F.cross_entropy(logits, targets, reduction="sum")
+    return loss
+
+
+def _model_cfg(config: Model) -> dict[str, Any]:
+    if config.config is not None:
+        missing = [key for key in ("embed_dim", "vision_cfg", "text_cfg") if key not in config.config]
+        if missing:
+            raise ConfigError(f"model.config: {', '.join(missing)} missing; it is a model_cfg of open_clip")
+        return config.config
+    known = open_clip.get_model_config(config.arch)
+    if known is None:
+        raise ConfigError(f"model.arch: open_clip has no model {config.arch}; open_clip.list_models() tells which")
+    return dict(known)
+
+
+def _build(config: Model, model_cfg: dict[str, Any]) -> nn.Module:
+    sections = {key: value for key, value in model_cfg.items() if key != "custom_text"}
+    kind = open_clip.CustomTextCLIP if model_cfg.get("custom_text") else open_clip.CLIP
+    try:
+        model: nn.Module = kind(**sections)
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        raise ConfigError(f"model.config: open_clip cannot build it: {error}") from error
+    if config.pretrained is not None:
+        if not config.pretrained.is_file():
+            raise ConfigError(f"model.pretrained: {config.pretrained} is not a file")
+        open_clip.load_checkpoint(model, str(config.pretrained), weights_only=True)
+    return model

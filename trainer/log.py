@@ -1,0 +1,96 @@
+"""What a run tells while it works: JSON lines for machines, one progress line for people."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from trainer.data import Corrupt
+
+
+class Log:
+    """Rank 0 writes, the other ranks only listen. A context manager."""
+
+    def __init__(self, path: Path, name: str, steps: int, start: int, rank: int) -> None:
+        """``start``: the step a run goes on from; lines of later steps, left by a run that was killed, are dropped."""
+        self._file: TextIO | None = None
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[facts]}"),
+            TimeRemainingColumn(), console=Console(file=sys.stderr), disable=rank != 0 or not sys.stderr.isatty(),
+        )  # fmt: skip
+        self._task: TaskID = self._bar.add_task(name, total=steps, completed=start, facts="")
+        self._named: set[str] = set()
+        self._begin()
+        if rank == 0:
+            _drop_after(path, start)
+            self._file = path.open("a", encoding="utf-8")
+
+    def __enter__(self) -> Log:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+        if self._file is not None:
+            self._file.close()
+
+    def step(self, step: int, samples: int, loss: float, waited: float, corrupt: list[Corrupt]) -> None:
+        """Note one step: ``samples`` over all ranks, seconds ``waited`` for the loader, this rank's corrupt samples."""
+        self._samples += samples
+        self._losses.append(loss)
+        self._waited += waited
+        self.corrupt += [c for c in corrupt if c.uid not in self._named]
+        self._named.update(c.uid for c in corrupt)
+        self._bar.update(self._task, completed=step)
+
+    def flush(self, step: int, seen: int, lr: float, corrupt: list[Corrupt]) -> None:
+        """Write the mean loss and the rate since the last time, and the ``corrupt`` of all ranks by name."""
+        seconds = max(time.perf_counter() - self._since, 1e-9)
+        loss, rate = sum(self._losses) / len(self._losses), self._samples / seconds
+        for sample in corrupt:
+            self.event("corrupt", step, **asdict(sample))
+        fields = {"step": step, "samples_seen": seen, "loss": loss, "lr": lr, "samples_per_second": round(rate, 1)}
+        self._write(fields | {"loader_wait": round(self._waited / seconds, 4), "time": round(time.time(), 3)})
+        self._bar.update(self._task, facts=f"{rate:.0f} samples/s  loss {loss:.3f}")
+        self._begin()
+
+    def event(self, event: str, step: int, **fields: Any) -> None:
+        """A line about something other than progress."""
+        self._write({"event": event, "step": step} | fields)
+
+    def _begin(self) -> None:
+        self._since, self._samples, self._waited = time.perf_counter(), 0, 0.0
+        self._losses: list[float] = []
+        self.corrupt: list[Corrupt] = []  # named since the last flush
+
+    def _write(self, fields: dict[str, Any]) -> None:
+        if self._file is not None:
+            self._file.write(json.dumps(fields) + "\n")
+            self._file.flush()
+
+
+def _drop_after(path: Path, step: int) -> None:
+    if not path.exists():
+        return
+    kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except ValueError:
+        return float("inf")  # a line that a kill cut off
