@@ -65,7 +65,7 @@ _UPRIGHT: Final = {
 
 @dataclass(frozen=True)
 class Header:
-    """What the first bytes say: size in pixels as shown (after EXIF orientation), format, Pillow mode, orientation 1-8."""
+    """What the first bytes say: size in pixels as shown (EXIF orientation applied), format, Pillow mode, EXIF's 1-8."""
 
     width: int
     height: int

@@ -1,1 +1,1 @@
-"""Decisions about one sample: pure predicates over columns."""
+"""Decisions about one sample: pure predicates over columns, with a reason."""

@@ -1,0 +1,1 @@
+"""Decisions and facts that see the whole pool: `top` fractions, `dedup`, `balance`."""

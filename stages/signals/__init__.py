@@ -1,0 +1,1 @@
+"""Facts about one sample, by what they look at: `image`, `hashes`, `text`, `similarity`."""

