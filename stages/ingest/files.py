@@ -1,0 +1,149 @@
+"""Files that a source is made of, local or on any fsspec URL: listing by pattern, stamps, opening, and whose fault an
+error is."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import fsspec
+
+from curate.errors import EnvironmentFault, MissingExtra, PoolError
+
+MAGIC = "*?["
+MAX_BRACES = 1_000_000
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a source. `path` is local or a URL; `name` is relative to the folder that the patterns share."""
+
+    path: str
+    name: str
+    stamp: str
+
+
+def find_files(patterns: Sequence[str], suffix: str) -> list[File]:
+    """Files matching paths, folders, globs and brace ranges, sorted within each, none twice.
+
+    A folder stands for the files in it that end in `suffix`. Names are relative to the folder that the patterns' fixed
+    parts share, so that they outlive a move of that folder and do not depend on which files are there today.
+
+    Raises:
+        PoolError: a pattern matches nothing, or a file named outright is missing.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    folders = []
+    for pattern in patterns:
+        for one in expand_braces(pattern):
+            folder, entries = _matches(one, suffix)
+            folders.append(folder)
+            found |= {path: (url, stamp) for path, url, stamp in entries if path not in found}
+    base = posixpath.commonpath(folders)
+    return [File(url, posixpath.relpath(path, base), stamp) for path, (url, stamp) in found.items()]
+
+
+def expand_braces(pattern: str) -> list[str]:
+    """`{00..12}` (the width is kept) and `{a,b}` spelt out, left to right, as the shell does."""
+    done, todo = [], [pattern]
+    while todo:
+        text = todo.pop(0)
+        head, brace, rest = text.partition("{")
+        body, close, tail = rest.partition("}")
+        if not brace or not close:
+            done.append(text)
+            continue
+        options = _range(body) or body.split(",")
+        if len(options) + len(todo) + len(done) > MAX_BRACES:
+            raise PoolError(f"{pattern}: more than {MAX_BRACES} files; name the folder or use a * instead")
+        todo = [head + option + tail for option in options] + todo
+    return done
+
+
+def _range(body: str) -> list[str]:
+    first, dots, last = body.partition("..")
+    if not dots or not (first.isdecimal() and last.isdecimal()):
+        return []
+    if int(last) - int(first) >= MAX_BRACES:
+        raise PoolError(f"{{{body}}}: more than {MAX_BRACES} files; name the folder or use a * instead")
+    return [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
+
+
+def _matches(pattern: str, suffix: str) -> tuple[str, list[tuple[str, str, str]]]:
+    """The fixed folder of a pattern without braces, and (path, path or URL, stamp) of each match."""
+    with faults(pattern):
+        fs, path = filesystem(pattern)
+        if any(char in pattern for char in MAGIC):
+            fixed = path[: min(path.index(char) for char in MAGIC if char in path)]
+            folder, infos = posixpath.dirname(fixed), fs.glob(path, detail=True)
+        elif fs.isdir(path):
+            folder, infos = path.rstrip("/"), fs.glob(f"{path.rstrip('/')}/*{suffix}", detail=True)
+        else:
+            folder, infos = posixpath.dirname(path), {path: fs.info(path)}
+    entries = [
+        (path, unstrip(fs, path), stamp_of(info)) for path, info in sorted(infos.items()) if info["type"] == "file"
+    ]
+    if not entries:
+        raise PoolError(f"{pattern}: there is no {suffix} file here; name a folder, a file, a glob or a range like "
+                        f"{{00000..00012}}{suffix}")  # fmt: skip
+    return folder, entries
+
+
+def filesystem(path: str) -> tuple[Any, str]:
+    """The fsspec filesystem of a path or URL, and the path inside it."""
+    try:
+        fs, inside = fsspec.core.url_to_fs(path)
+    except ImportError as error:
+        protocol = path.partition("://")[0]
+        raise MissingExtra({"s3": "s3fs", "gs": "gcsfs"}.get(protocol, protocol), "s3") from error
+    except ValueError as error:
+        raise PoolError(f"{path}: no folder or URL that fsspec knows: {error}") from error
+    return fs, inside
+
+
+def unstrip(fs: Any, path: str) -> str:
+    """A path inside a filesystem as people and other tools name it: plain if it is local, else the URL."""
+    return path if is_local(fs) else str(fs.unstrip_protocol(path))
+
+
+def is_local(fs: Any) -> bool:
+    """Whether the filesystem is this machine's."""
+    return "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
+
+
+def stamp_of(info: dict[str, Any]) -> str:
+    """What changes when the file does: its ETag, else size and time of the last change."""
+    tag = info.get("ETag") or info.get("etag")
+    when = next((info[key] for key in ("mtime", "LastModified", "updated", "created") if info.get(key)), "")
+    return f"{info['size']}-{tag or when}"
+
+
+@contextmanager
+def reading(path: str) -> Iterator[BinaryIO]:
+    """The file, opened for one sequential read. Errors are told apart as in `faults`."""
+    with faults(path):
+        fs, inside = filesystem(path)
+        if is_local(fs):
+            with open(inside, "rb", buffering=1 << 20) as file:
+                yield file
+        else:
+            with fs.open(inside, "rb", block_size=8 << 20) as file:
+                yield file
+
+
+@contextmanager
+def faults(path: str) -> Iterator[None]:
+    """A missing file is the source's fault (`PoolError`); anything else that the system says is the environment's."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise PoolError(f"{path}: there is no such file; correct the path in the recipe, or bring it back") from error
+    except PermissionError as error:
+        raise EnvironmentFault(f"{path}: no permission to read it; allow it, then run the same command") from error
+    except OSError as error:
+        raise EnvironmentFault(
+            f"{path}: cannot be read: {error.strerror or error}; run the same command again"
+        ) from error

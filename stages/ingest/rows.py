@@ -1,0 +1,62 @@
+"""Rows of the pool index, as every source makes them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from curate.schema import INDEX, make_uid, parse_uid
+
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
+class Row(NamedTuple):
+    """One row, its fields in the order of `curate.schema.INDEX`. Where `error` is set, `offset` and `size` are null."""
+
+    uid: bytes
+    key: str
+    text: str | None = None
+    url: str | None = None
+    offset: int | None = None
+    size: int | None = None
+    ext: str | None = None
+    sha256: bytes | None = None
+    meta: str | None = None
+    error: str | None = None
+
+
+def table_of(rows: Iterable[Row]) -> pa.Table:
+    """The rows as a table of the index schema, in the order given."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(INDEX)
+    return pa.table([pa.array(column, field.type) for column, field in zip(columns, INDEX, strict=True)], schema=INDEX)
+
+
+def failed_row(key: str, error: str, text: str | None, url: str | None, uid: object = None) -> Row:
+    """A record that could not be had. Without a uid of its own it is told apart by its URL instead of its image."""
+    key, text, url = safe_key(key), clean(text), clean(url)
+    digest = hashlib.sha256(url.encode()).digest() if url else b""
+    return Row(parse_uid(uid) or make_uid(key, text, digest), key, text, url, error=clean(error))
+
+
+def safe_key(name: str) -> str:
+    """A name from outside as a key: control characters, direction marks and invalid bytes are spelt out as escapes."""
+    if name.isascii() and name.isprintable():
+        return name
+    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), name)
+
+
+def clean(text: str | None) -> str | None:
+    """The text with lone surrogates, which no file can hold, replaced by U+FFFD."""
+    return None if text is None else text.encode("utf-8", "replace").decode() if not _valid(text) else text
+
+
+def _valid(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
