@@ -16,7 +16,6 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from curate.errors import SampleError
 from curate.schema import make_uid, parse_uid
 from stages.ingest.members import FILE, Member, damaged, members
 from stages.ingest.rows import Row, safe_key, table_of
@@ -46,8 +45,8 @@ class _Sample:
 def index_tar(file: BinaryIO, where: str) -> pa.Table:
     """One row per sample of an uncompressed tar, in the archive's order; schema `curate.schema.INDEX`.
 
-    The caption is the `.txt` member, else `caption` or `text` of the `.json` member; an empty one is a caption. A sample
-    without an image or caption is a row with its `error`.
+    The caption is the `.txt` member, else `caption` or `text` of the `.json` member; an empty one is a caption. A
+    sample without an image or caption is a row with its `error`.
 
     Args:
         file: seekable, opened in binary mode.
