@@ -1,0 +1,185 @@
+"""Duplicate images: the same bytes, or perceptual hashes a few bits apart; then one of each group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, ClassVar, Final, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from curate import order
+from curate.contracts import Columns, PoolFact, Scan, Selection, State
+from stages.select.hamming import components, flat, near_pairs
+from stages.signals.hashes import from_hex
+
+PARTITION_ROWS: Final = 1 << 22
+"""Rows (of 48 bytes) that are grouped in memory at a time; a larger pool is scanned once per partition of codes."""
+Coded = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""bool (n,): the row has a code; uint64 (n, 2): equal for duplicates; uint64 (n, 4): its rank, the lowest is kept."""
+
+
+class Duplicates(PoolFact):
+    """Groups images that are the same: by their bytes (sha256), or by perceptual hashes at most `distance` bits apart.
+
+    Near pairs are found by exact search over blocks of the hash (Manku et al. 2007) and joined to components, so that
+    groups do not depend on order. The first of a group is the best by `best`, else the one with the lowest uid; ties
+    go to the lowest uid, then position. Only rows that have a duplicate take room: 24 bytes each.
+    """
+
+    by: Literal["bytes", "phash"] = "bytes"
+    distance: int = Field(default=0, ge=0, le=16, description="with phash: bits that may differ, of 64")
+    best: str | None = Field(default=None, description="column whose highest value is the first of its group")
+
+    @model_validator(mode="after")
+    def _distance_of_hashes(self) -> Self:
+        if self.distance and self.by == "bytes":
+            raise ValueError("distance counts bits of a perceptual hash; it needs by: phash")
+        return self
+
+    def inputs(self) -> tuple[str, ...]:
+        """The column that tells duplicates and, if given, the one to rank by."""
+        code = "sha256" if self.by == "bytes" else "phash"
+        return (code, self.best) if self.best else (code,)
+
+    def gives(self) -> dict[str, pa.DataType]:
+        """dup_group: position of the group's first; dup_rank: 0 for the first; dup_size: 1 where there is no other."""
+        return {"dup_group": pa.int64(), "dup_rank": pa.int32(), "dup_size": pa.int32()}
+
+    def fit(self, scan: Scan, seed: int) -> State:
+        """State per row that has a duplicate: its `position` (sorted), `group`, `rank` and `size`, int64 (m,)."""
+        alias = _alias(scan, self.distance) if self.distance else np.zeros((2, 0), np.uint64)
+        members = _members(scan, partial(_coded, self, alias), self.inputs())
+        members = members[members[:, 3] > 1]
+        members = members[np.argsort(members[:, 0])]
+        return dict(zip(("position", "group", "rank", "size"), members.T.copy(), strict=True))
+
+    def compute(self, columns: Columns, state: State) -> dict[str, Sequence[Any] | np.ndarray]:
+        """A row without a duplicate, or without a code, is a group of its own."""
+        position = columns["position"].astype(np.int64)
+        group, rank, size = position.copy(), np.zeros(len(position), np.int32), np.ones(len(position), np.int32)
+        at, known = _find(state["position"], position)
+        for column, name in ((group, "group"), (rank, "rank"), (size, "size")):
+            column[known] = state[name][at[known]]
+        return {"dup_group": group, "dup_rank": rank, "dup_size": size}
+
+
+class OnePerGroup(Selection):
+    """Keeps one of each group of duplicates among the pairs that are still there, and all that have no duplicate.
+
+    The best by `best` stays, else the first as `Duplicates` ranked them; ties go to the lowest uid.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("dup_group", "dup_rank", "dup_size")
+
+    best: str | None = Field(default=None, description="column whose highest value stays")
+
+    def inputs(self) -> tuple[str, ...]:
+        """The columns of `Duplicates` and, if given, the one to rank by."""
+        return (*self.needs, self.best) if self.best else self.needs
+
+    def fit(self, scan: Scan, seed: int) -> State:
+        """State: `kept`, positions (sorted) of the one that stays of each group; and how many were `seen`."""
+        members = _members(scan, partial(_regrouped, self.best), self.inputs())
+        return {"kept": np.sort(members[members[:, 2] == 0, 0]), "seen": np.array(len(members))}
+
+    def apply(self, columns: Columns, state: State, seed: int) -> np.ndarray:
+        """1 for what stays, 0 for the rest."""
+        _, first = _find(state["kept"], columns["position"].astype(np.int64))
+        return ((columns["dup_size"] == 1) | first).astype(np.int64)
+
+    def threshold(self, state: State) -> str:
+        """How many of how many stay."""
+        return f"one of each of {len(state['kept'])} groups of {state['seen']} pairs"
+
+
+def _members(scan: Scan, coded: Callable[[Columns], Coded], names: Sequence[str]) -> np.ndarray:
+    """int64 (m, 4) of all rows with a code: position, the position of its group's first, rank and size of the group."""
+    rows = sum(scan.map(_rows, *names))
+    partitions = -(-rows // PARTITION_ROWS)
+    parts = [_grouped(scan.map(partial(_part, coded, i, partitions), *names)) for i in range(partitions)]
+    return np.concatenate([np.zeros((0, 4), np.int64), *parts])
+
+
+def _rows(columns: Columns) -> int:
+    return len(columns["position"])
+
+
+def _part(coded: Callable[[Columns], Coded], part: int, partitions: int, columns: Columns) -> np.ndarray:
+    """uint64 (m, 6): code and rank of the rows whose code belongs to the partition."""
+    has, codes, ranks = coded(columns)
+    mixed = (codes[:, 0] ^ codes[:, 1]) * np.uint64(0x9E3779B97F4A7C15)
+    has &= (mixed >> np.uint64(32)) % np.uint64(partitions) == part
+    return np.concatenate([codes[has], ranks[has]], axis=1)
+
+
+def _grouped(parts: Iterable[np.ndarray]) -> np.ndarray:
+    """As `_members`, for the rows of one partition."""
+    rows = np.concatenate([np.zeros((0, 6), np.uint64), *parts])
+    rows = rows[np.lexsort(rows.T[::-1])]
+    begins = np.ones(len(rows), bool)
+    begins[1:] = (rows[1:, :2] != rows[:-1, :2]).any(axis=1)
+    start = np.flatnonzero(begins)
+    size = np.diff(np.append(start, len(rows)))
+    position = rows[:, 5].astype(np.int64)
+    rank = np.arange(len(rows)) - np.repeat(start, size)
+    return np.column_stack([position, np.repeat(position[start], size), rank, np.repeat(size, size)])
+
+
+def _coded(step: Duplicates, alias: np.ndarray, columns: Columns) -> Coded:
+    values = columns["sha256" if step.by == "bytes" else "phash"].tolist()
+    has = np.array([value is not None for value in values], bool)
+    codes = np.zeros((len(values), 2), np.uint64)
+    present = [value for value in values if value is not None]
+    if step.by == "bytes":
+        digests = np.frombuffer(b"".join(present), ">u8").reshape(-1, 4)
+        codes[has] = digests[:, :2]  # 128 of the 256 bits
+    else:
+        codes[has, 0] = from_hex(present)
+        has &= ~flat(codes[:, 0])
+        at, known = _find(alias[0], codes[:, 0])
+        codes[known, 0] = alias[1][at[known]]
+    return has, codes, order.ranks(_preference(step.best, columns), columns)
+
+
+def _regrouped(best: str | None, columns: Columns) -> Coded:
+    codes = np.zeros((_rows(columns), 2), np.uint64)
+    codes[:, 0] = columns["dup_group"]
+    key = _preference(best, columns) if best else columns["dup_rank"].astype(np.uint64)
+    return columns["dup_size"] > 1, codes, order.ranks(key, columns)
+
+
+def _preference(best: str | None, columns: Columns) -> np.ndarray:
+    """uint64 (n,): low is preferred; a missing value comes last."""
+    if best is None:
+        return np.zeros(_rows(columns), np.uint64)
+    values = columns[best].astype(np.float64)
+    return np.where(np.isnan(values), np.iinfo(np.uint64).max, order.descending(values))
+
+
+def _distinct(columns: Columns) -> np.ndarray:
+    hashes = np.unique(from_hex([value for value in columns["phash"].tolist() if value is not None]))
+    return hashes[~flat(hashes)]
+
+
+def _alias(scan: Scan, distance: int) -> np.ndarray:
+    """uint64 (2, m): hashes (sorted) that are near another, and the lowest hash of their component.
+
+    Distinct hashes are held in memory, 8 bytes each.
+    """
+    hashes = np.zeros(0, np.uint64)
+    for found in scan.map(_distinct, "phash"):
+        hashes = np.union1d(hashes, found)
+    root = components(len(hashes), near_pairs(hashes, distance))
+    moved = root != np.arange(len(hashes))
+    return np.stack([hashes[moved], hashes[root[moved]]])
+
+
+def _find(table: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Index (n,) into the sorted table, and bool (n,): it is really there."""
+    if not len(table):
+        return np.zeros(len(values), np.int64), np.zeros(len(values), bool)
+    at = np.minimum(np.searchsorted(table, values), len(table) - 1)
+    return at, table[at] == values
