@@ -111,17 +111,17 @@ def load_recipe(
     """Read, override and check a recipe. `${root}` and `${here}` in strings are the root and the recipe's folder."""
     file = find_recipe(str(name))
     try:
-        text = file.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=_Loader)
-        data = yaml.load(text, Loader=_Loader)
+        source = file.read_text(encoding="utf-8")
+        node = yaml.compose(source, Loader=_Loader)
+        data = yaml.load(source, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{file}:{mark.line + 1}" if mark else str(file)
         raise RecipeError(f"{place}: {getattr(error, 'problem', error)}") from error
     if not isinstance(data, dict):
         raise RecipeError(f"{file}: a recipe is a mapping of fields such as name, pool, signals, select, export")
-    for override in overrides:
-        _override(data, override)
+    for text in overrides:
+        override(data, text)
     return build_recipe(data, str(file), lines(node), root, plugins)
 
 
@@ -257,36 +257,36 @@ def _fill(value: Any, names: Mapping[str, str]) -> Any:
     return [_fill(item, names) for item in value] if isinstance(value, list) else value
 
 
-def _override(data: dict[str, Any], override: str) -> None:
+def override(data: dict[str, Any], assignment: str) -> None:
     """Apply `path.to.field=value` (value is YAML) in place. The path must lead somewhere that exists."""
-    path, separator, value = override.partition("=")
+    path, separator, value = assignment.partition("=")
     if not separator:
-        raise RecipeError(f"--set {override!r}: write it as path.to.field=value")
+        raise RecipeError(f"--set {assignment!r}: write it as path.to.field=value")
     try:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise RecipeError(f"--set {override!r}: the value is no YAML: {error}") from error
+        raise RecipeError(f"--set {assignment!r}: the value is no YAML: {error}") from error
     *parents, last = path.split(".")
     target: Any = data
     for part in parents:
         if isinstance(target, dict) and part not in target and part in Header.model_fields:
             target[part] = {}
-        target = _child(target, part, override)
+        target = _child(target, part, assignment)
     if isinstance(target, list):
-        _child(target, last, override)
+        _child(target, last, assignment)
         target[int(last)] = parsed
     elif isinstance(target, dict):
         target[last] = parsed
     else:
-        raise RecipeError(f"--set {override!r}: {'.'.join(parents)} has no fields")
+        raise RecipeError(f"--set {assignment!r}: {'.'.join(parents)} has no fields")
 
 
-def _child(target: Any, part: str, override: str) -> Any:
+def _child(target: Any, part: str, assignment: str) -> Any:
     if isinstance(target, dict) and part in target:
         return target[part]
     if isinstance(target, list) and part.isdigit() and int(part) < len(target):
         return target[int(part)]
     if isinstance(target, list):
-        raise RecipeError(f"--set {override!r}: {part!r} is no index of a list of {len(target)}")
+        raise RecipeError(f"--set {assignment!r}: {part!r} is no index of a list of {len(target)}")
     known = list(target) if isinstance(target, dict) else []
-    raise RecipeError(f"--set {override!r}: there is no field {part!r}.{nearest(part, known)}")
+    raise RecipeError(f"--set {assignment!r}: there is no field {part!r}.{nearest(part, known)}")

@@ -92,6 +92,13 @@ class Storage:
     @contextmanager
     def building(self, relative: str) -> Iterator[Path]:
         """A local temporary path that is committed as `relative` when the block ends without an error."""
+        with self.temporary(relative) as path:
+            yield path
+            self.commit(path, relative)
+
+    @contextmanager
+    def temporary(self, relative: str) -> Iterator[Path]:
+        """A local temporary path, unique per attempt, from which `relative` can be committed."""
         final = self.path(relative)
         try:
             if self.local:
@@ -105,11 +112,11 @@ class Storage:
             raise EnvironmentFault(f"cannot write {self.url(relative)}: {error.strerror or error}") from error
         try:
             yield temporary
-            self._commit(temporary, relative)
         finally:
             temporary.unlink(missing_ok=True)
 
-    def _commit(self, temporary: Path, relative: str) -> None:
+    def commit(self, temporary: Path, relative: str) -> None:
+        """Publish a finished local file under its final name, atomically."""
         try:
             if self.local:
                 with temporary.open("rb+") as file:

@@ -1,0 +1,239 @@
+"""The command line. Everything it does is a Python call first (`curate.plan`, `curate.run`, `curate.open_run`)."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from dataclasses import asdict
+from typing import Annotated, Any, Optional
+
+import typer
+
+from curate.errors import CurateError
+
+EXIT_CODES = (
+    "Exit codes: 0 done · 1 verify found violations · 2 wrong recipe, config or call · 3 the environment failed (disk, "
+    "permission, storage, package, cluster) · 4 too many samples failed · 5 another driver holds the run · 75 stopped by "
+    "a limit, can be resumed · 130 interrupted, can be resumed."
+)
+
+app = typer.Typer(
+    help="Curates image-text pools: facts once, decisions in seconds, nothing lost silently.\n\n" + EXIT_CODES,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+deny_app = typer.Typer(help="The deny list: samples that never get out.", no_args_is_help=True)
+app.add_typer(deny_app, name="deny")
+
+RecipeArg = Annotated[str, typer.Argument(help="a recipe: path, or its name inside the installed manifests")]
+RunArg = Annotated[str, typer.Argument(help="a run: its folder, or its name under the root")]
+Root = Annotated[Optional[str], typer.Option(help="folder or fsspec URL [CURATE_ROOT, else workspace]")]  # noqa: UP045
+Sets = Annotated[Optional[list[str]], typer.Option("--set", help="path.to.field=value; may be repeated")]  # noqa: UP045
+Plugins = Annotated[Optional[list[str]], typer.Option("--plugins", help="package in which steps may be")]  # noqa: UP045
+Json = Annotated[bool, typer.Option("--json", help="one JSON object as the last line of standard output")]
+
+
+def _print(value: Any, as_json: bool, text: str) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, default=str) if as_json else text)
+
+
+@app.command(epilog="Example: `curate plan manifests/quickstart.yaml`")
+def plan(recipe: RecipeArg, root: Root = None, sets: Sets = None, plugins: Plugins = None, as_json: Json = False) -> None:
+    """Print passes, steps, columns, resources, and what is already computed. Starts nothing."""
+    from curate.describe import describe_plan, plan_text
+
+    described = describe_plan(recipe, root, sets or [], plugins or [])
+    _print(described, as_json, plan_text(described))
+
+
+@app.command(
+    epilog="Examples: `curate run manifests/quickstart.yaml` · `curate run RECIPE --executor inline --limit 1000` · "
+    "`curate run RECIPE --set select.0.min_words=4 --name four-words` · "
+    "`curate run RECIPE --root s3://bucket/work --address ray://head:10001`"
+)
+def run(
+    recipe: RecipeArg,
+    root: Root = None,
+    executor: Annotated[str, typer.Option(help="ray or inline; the bytes are the same")] = "ray",
+    sets: Sets = None,
+    limit: Annotated[Optional[int], typer.Option(help="enter only the first chunks with so many records")] = None,  # noqa: UP045
+    name: Annotated[Optional[str], typer.Option(help="name of the run's folder [the recipe's]")] = None,  # noqa: UP045
+    workers: Annotated[Optional[int], typer.Option(help="parallel workers [one per core]")] = None,  # noqa: UP045
+    address: Annotated[Optional[str], typer.Option(help="a Ray cluster; the root must be a URL")] = None,  # noqa: UP045
+    max_hours: Annotated[Optional[float], typer.Option(help="stop cleanly after so long")] = None,  # noqa: UP045
+    plugins: Plugins = None,
+    as_json: Json = False,
+) -> None:
+    """Run a recipe, or go on where its run stopped."""
+    from curate.api import run as run_recipe
+    from curate.describe import run_text
+
+    result = run_recipe(
+        recipe, root, executor, sets or [], limit, name, workers, address, max_hours, plugins or [], quiet=False
+    )
+    _print(result, as_json, run_text(result))
+
+
+@app.command(epilog="Example: `curate status` · `curate status workspace/runs/quickstart`")
+def status(
+    run: Annotated[Optional[str], typer.Argument(help="a run; none: all runs under the root")] = None,  # noqa: UP045
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """How runs stand: complete, running, interrupted, failed; counts and cost."""
+    from curate.describe import status_rows, status_text
+
+    rows = status_rows(run, root)
+    _print(rows, as_json, status_text(rows))
+
+
+@app.command(epilog="Example: `curate report workspace/runs/quickstart`")
+def report(run: RunArg, root: Root = None, as_json: Json = False) -> None:
+    """Write the run's report again and print its funnel and path."""
+    from curate.inspect import open_run
+    from curate.report import write_report
+
+    opened = open_run(run, root)
+    path = write_report(opened.storage, opened.name)
+    _print({"report": path} | asdict(opened.funnel()), as_json, f"{opened.funnel()}\nreport  {path}")
+
+
+@app.command(epilog="Example: `curate explain workspace/runs/quickstart 3f2a…` (a unique prefix of the uid will do)")
+def explain(run: RunArg, uid: str, root: Root = None, as_json: Json = False) -> None:
+    """The one fate of a sample: rule, value and threshold, or error."""
+    from curate.describe import fate_text
+    from curate.inspect import open_run
+
+    fates = open_run(run, root).explain(uid)
+    _print(fates, as_json, "\n\n".join(fate_text(fate) for fate in fates))
+
+
+@app.command(epilog="Example: `curate verify workspace/runs/quickstart`")
+def verify(run: RunArg, root: Root = None, as_json: Json = False) -> None:
+    """Recompute accounting, row alignment, checksums, exports and deny list from the files. Exit 1 on a violation."""
+    from curate.inspect import open_run
+    from curate.verify import verify as check
+
+    opened = open_run(run, root)
+    violations = check(opened)
+    text = "\n".join(violations) or f"{opened.name}: {opened.manifest['entered']:,} records, every check holds"
+    _print({"run": opened.name, "violations": violations}, as_json, text)
+    raise typer.Exit(1 if violations else 0)
+
+
+@app.command(epilog="Example: `curate whatif workspace/runs/quickstart --set select.0.min_words=4`")
+def whatif(run: RunArg, sets: Sets = None, root: Root = None, as_json: Json = False) -> None:
+    """The funnel with other settings, from stored columns; no image is touched."""
+    from curate.describe import whatif_text
+    from curate.inspect import open_run
+
+    opened = open_run(run, root)
+    before, after = opened.funnel(), opened.whatif(sets or [])
+    _print(asdict(after), as_json, whatif_text(before, after))
+
+
+@app.command(epilog="Example: `curate export workspace/runs/quickstart --step stages.export.parquet.Parquet`")
+def export(
+    run: RunArg,
+    step: Annotated[list[str], typer.Option(help="exporter, as a recipe names it; may be repeated")],
+    root: Root = None,
+    executor: Annotated[str, typer.Option(help="ray or inline")] = "inline",
+    as_json: Json = False,
+) -> None:
+    """Export a run's kept samples in other formats; decides nothing anew."""
+    from curate.api import export as export_run
+    from curate.describe import run_text
+
+    result = export_run(run, [{"step": name} for name in step], root, executor)
+    _print(result, as_json, run_text(result))
+
+
+@app.command(epilog="Example: `curate train manifests/train/clip_tiny.yaml --set steps=100`")
+def train(config: str, sets: Sets = None, as_json: Json = False) -> None:
+    """Train the reference model on exported shards; the same command resumes."""
+    from curate.describe import train_result, train_text
+
+    result = train_result(config, sets or [])
+    _print(result, as_json, train_text(result))
+
+
+@app.command(epilog="Example: `curate models` · `curate models open_clip:ViT-B-32/laion2b_s34b_b79k`")
+def models(
+    spec: Annotated[Optional[str], typer.Argument(help="a model spec; none: what is embedded")] = None,  # noqa: UP045
+    as_json: Json = False,
+) -> None:
+    """Models at hand: spec, licence, size, hash."""
+    from curate.describe import model_rows, model_text
+
+    rows = model_rows(spec)
+    _print(rows, as_json, model_text(rows))
+
+
+@app.command(epilog="Example: `curate gc --dry-run`")
+def gc(
+    root: Root = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove facts of changed shards, superseded facts, and what dead runs left behind."""
+    from curate.housekeeping import collect_garbage
+
+    gone = collect_garbage(root, dry_run)
+    verb = "would remove" if dry_run else "removed"
+    _print(gone, as_json, "\n".join([*gone["files"], f"{verb} {len(gone['files'])} files, {gone['bytes']:,} bytes"]))
+
+
+@app.command(epilog="Example: `curate compact`")
+def compact(root: Root = None, as_json: Json = False) -> None:
+    """Merge the small files of each pool's log, and facts of one shard that lie in several files."""
+    from curate.housekeeping import compact as merge
+
+    done = merge(root)
+    _print(done, as_json, "\n".join(f"{pool}: {what}" for pool, what in done.items()) or "no pool")
+
+
+@deny_app.command("add", epilog="Example: `curate deny add 00ab… https://example.org/cat.jpg`")
+def deny_add(entries: list[str], root: Root = None, as_json: Json = False) -> None:
+    """Add uids (32 hex digits), image hashes (sha256) or URLs. Holds for every later run and export."""
+    from curate.deny import add_deny
+    from curate.storage import Storage, default_root
+
+    deny = add_deny(Storage(root or default_root()), entries)
+    _print({"entries": deny.entries, "digest": deny.digest}, as_json, f"{deny.entries} entries on the deny list")
+
+
+def main() -> None:
+    """Entry point: errors become one clear message and a documented exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    except CurateError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("interrupted: what is committed stays; run the same command to go on", err=True)
+        sys.exit(130)
+    except Exception as error:
+        _unexpected(error)
+
+
+def _unexpected(error: Exception) -> None:
+    """Usage errors of the command line exit 2; anything else is a defect and shows its trace."""
+    import click
+
+    if isinstance(error, click.ClickException):
+        error.show()
+        sys.exit(2)
+    if isinstance(error, OSError) and error.errno is not None:
+        typer.echo(f"error: {error}; mend the disk, permission or network and run the same again", err=True)
+        sys.exit(3)
+    raise error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,278 @@
+"""Fates from stored columns: walks the rules in the recipe's order over one shard at a time.
+
+Nothing here computes a signal or touches an image, so the same walk serves a run, its resume and what-if.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from curate.columns import identity, to_numpy
+from curate.contracts import Columns, Filter, Selection, State
+from curate.plan import Node, Plan, Rule
+from curate.pool import Pool, Shard, Stored, read_stored
+from curate.schema import COMPUTED, DROPPED, ERROR, FAILED, KEPT, LEDGER, SKIPPED
+
+T = TypeVar("T")
+ALIVE, OUT, BROKEN = 0, 1, 2
+DENY = "deny"
+CACHE_BYTES = 256 << 20
+
+
+@dataclass
+class Walk:
+    """One shard after some rules. `unknown`: label of a signal -> rows that reached a rule without it."""
+
+    shard: Shard
+    index: pa.Table
+    fate: np.ndarray  # int8 (n,): ALIVE, OUT, BROKEN
+    times: np.ndarray  # int32 (n,)
+    rule: np.ndarray  # object (n,): label
+    value: np.ndarray  # object (n,): what the rule saw
+    error: np.ndarray  # object (n,)
+    unknown: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def alive(self) -> np.ndarray:
+        """Boolean (n,)."""
+        return self.fate == ALIVE
+
+    def drop(self, rows: np.ndarray, label: str, values: Sequence[str]) -> None:
+        """These rows are out by this rule."""
+        self.fate[rows], self.rule[rows], self.times[rows] = OUT, label, 0
+        self.value[rows] = values
+
+    def fail(self, row: int, error: str) -> None:
+        """This row failed."""
+        self.fate[row], self.error[row], self.times[row] = BROKEN, error, 0
+
+
+class Decider:
+    """Reads stored columns of a pool and applies a plan's rules to them.
+
+    `limit`: rows per shard number that have entered (all when a shard is not named). `denied`: index rows -> what they
+    match on the deny list, or None.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        pool: Pool,
+        shards: Sequence[Shard],
+        limit: Mapping[int, int],
+        denied: Callable[[pa.Table], list[str | None]],
+    ) -> None:
+        self.plan, self.pool, self.shards, self.limit, self.denied = plan, pool, shards, limit, denied
+        self.states: dict[int, State] = {}
+        self.fact_fingerprints: dict[str, str] = {}  # pool facts are fingerprinted by the pool's content, so at run time
+        self._cache: dict[tuple[int, str, str], Stored | pa.Table] = {}
+        self._cached = 0
+
+    # -- columns ----------------------------------------------------------------------------------------------------
+
+    def rows(self, shard: Shard) -> int:
+        """How many of the shard's rows entered."""
+        return min(shard.rows, self.limit.get(shard.number, shard.rows))
+
+    def index(self, shard: Shard) -> pa.Table:
+        """Index columns that decisions read."""
+        names = ["uid", "key", "text", "url", "ext", "sha256", "meta", "error", "size", "offset"]
+        found = self._keep(
+            (shard.number, shard.content, "index"),
+            lambda: self.pool.read_index(shard, names).slice(0, self.rows(shard)).combine_chunks(),
+        )
+        assert isinstance(found, pa.Table)
+        return found
+
+    def fingerprint(self, node: Node) -> str:
+        """Of a signal as planned; of a pool fact as run."""
+        return self.fact_fingerprints.get(node.label, node.fingerprint)
+
+    def stored(self, shard: Shard, node: Node, name: str) -> Stored | None:
+        """One stored column (by the name that its step gives) with states, or None if nothing is stored."""
+        facts = self.pool.found(self.fingerprint(node), shard)
+        if facts is None:
+            return None
+        found = self._keep(
+            (shard.number, facts.sha256 + node.label, name),
+            lambda: read_stored(self.pool.storage, facts, [name], 0, self.rows(shard)),
+        )
+        assert isinstance(found, Stored)
+        return found
+
+    def _keep(self, key: tuple[int, str, str], read: Callable[[], Stored | pa.Table]) -> Stored | pa.Table:
+        """A small pool stays in memory between scans; a large one is read again."""
+        if key in self._cache:
+            return self._cache[key]
+        found = read()
+        size = found.nbytes if isinstance(found, pa.Table) else sum(v.nbytes for v in found.values.values())
+        if self._cached + size < CACHE_BYTES:
+            self._cache[key] = found
+            self._cached += size
+        return found
+
+    def column(self, shard: Shard, name: str) -> tuple[pa.Array, np.ndarray, Node | None]:
+        """A column, the state of each row, and the node that gives it (None: the index)."""
+        node = self.plan.giver.get(name)
+        if node is None:
+            array = self.index(shard)[name].combine_chunks()
+            return array, np.full(len(array), COMPUTED, np.int8), None
+        given = next(key for key, value in node.columns.items() if value == name)
+        stored = self.stored(shard, node, given)
+        if stored is None:
+            kind = node.step.gives()[given]
+            return pa.nulls(self.rows(shard), kind), np.full(self.rows(shard), SKIPPED, np.int8), node
+        return stored.values[given], stored.state.to_numpy(zero_copy_only=False), node
+
+    def columns(self, shard: Shard, names: Sequence[str], rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Columns as steps see them for some rows, with `uid` and `position`."""
+        taken = pa.array(rows)
+        found = {name: to_numpy(self.column(shard, name)[0].take(taken)) for name in names if name != "uid"}
+        ids = identity(shard.number, self.index(shard)["uid"])
+        return found | {name: values[rows] for name, values in ids.items()}
+
+    # -- fates ------------------------------------------------------------------------------------------------------
+
+    def walk(self, shard: Shard, upto: int) -> Walk:
+        """The shard after ingest's failures, the deny list and the rules below `upto`."""
+        index = self.index(shard)
+        n = index.num_rows
+        walk = Walk(
+            shard,
+            index,
+            np.zeros(n, np.int8),
+            np.ones(n, np.int32),
+            np.full(n, None, object),
+            np.full(n, None, object),
+            np.full(n, None, object),
+        )
+        for row, error in enumerate(index["error"].to_pylist()):
+            if error is not None:
+                walk.fail(row, f"ingest: {error}")
+        for row, match in enumerate(self.denied(index)):
+            if match is not None and walk.fate[row] == ALIVE:
+                walk.drop(np.array([row]), DENY, [match])
+        for rule in self.plan.rules[:upto]:
+            self._apply(walk, rule)
+        return walk
+
+    def _apply(self, walk: Walk, rule: Rule) -> None:
+        rows = self._ready(walk, rule.step.inputs())
+        columns = self.columns(walk.shard, rule.step.inputs(), rows)
+        if isinstance(rule.step, Filter):
+            times = np.asarray(rule.step.keep(columns), bool).astype(np.int32)
+        else:
+            times = rule.step.apply(columns, self.states[rule.number], self.plan.recipe.header.seed).astype(np.int32)
+        if times.shape != rows.shape:
+            raise ValueError(f"{rule.label} gave {times.shape} decisions for {rows.shape} samples")
+        walk.times[rows] *= times
+        out = rows[times == 0]
+        walk.drop(out, rule.label, self._seen(walk.shard, rule, out))
+
+    def _ready(self, walk: Walk, names: Sequence[str]) -> np.ndarray:
+        """Rows alive that have the columns; a failed signal fails the row, a missing one is noted."""
+        for name in names:
+            _, state, node = self.column(walk.shard, name)
+            if node is None:
+                continue
+            self._fail(walk, node, walk.alive & (state == ERROR))
+            missing = walk.alive & (state == SKIPPED)
+            if missing.any():
+                known = walk.unknown.get(node.label, np.zeros_like(missing))
+                walk.unknown[node.label] = known | missing
+        hidden = np.logical_or.reduce([*walk.unknown.values(), np.zeros_like(walk.alive)])
+        return np.flatnonzero(walk.alive & ~hidden)
+
+    def _fail(self, walk: Walk, node: Node, rows: np.ndarray) -> None:
+        if not rows.any():
+            return
+        stored = self.stored(walk.shard, node, next(iter(node.columns)))
+        assert stored is not None
+        for row in np.flatnonzero(rows).tolist():
+            walk.fail(row, f"{node.label}: {stored.errors[row].as_py()}")
+
+    def _seen(self, shard: Shard, rule: Rule, rows: np.ndarray) -> list[str]:
+        """The values that the rule saw, for the ledger."""
+        names = [name for name in rule.step.inputs() if self._is_small(name)]
+        columns = [self.column(shard, name)[0].take(pa.array(rows)).to_pylist() for name in names]
+        return [
+            ", ".join(f"{name}={_short(value)}" for name, value in zip(names, values, strict=True))
+            for values in (zip(*columns, strict=True) if columns else [()] * len(rows))
+        ]
+
+    def _is_small(self, name: str) -> bool:
+        node = self.plan.giver.get(name)
+        kinds = {column: node.step.gives()[given] for given, column in node.columns.items()} if node else {}
+        return not pa.types.is_nested(kinds.get(name, pa.string()))
+
+    def finish(self, shard: Shard) -> Walk:
+        """All rules; then a kept sample with a failed signal is failed: it cannot be vouched for."""
+        walk = self.walk(shard, len(self.plan.rules))
+        for node in self.plan.nodes:
+            stored = self.stored(shard, node, next(iter(node.columns)))
+            if stored is not None:
+                self._fail(walk, node, walk.alive & (stored.state.to_numpy(zero_copy_only=False) == ERROR))
+        return walk
+
+
+def ledger_table(walk: Walk) -> pa.Table:
+    """The shard's ledger rows (`curate.schema.LEDGER`)."""
+    n = len(walk.fate)
+    fates = np.array([KEPT, DROPPED, FAILED], object)[walk.fate]
+    columns = [
+        pa.array(np.arange(n)),
+        walk.index["uid"].combine_chunks(),
+        walk.index["key"].combine_chunks(),
+        pa.array(fates, pa.string()),
+        pa.array(walk.rule, pa.string()),
+        pa.array(walk.value, pa.string()),
+        pa.array(walk.error, pa.string()),
+        pa.array(walk.times, pa.int32()),
+    ]
+    return pa.Table.from_arrays([_flat(c).cast(f.type) for c, f in zip(columns, LEDGER, strict=True)], schema=LEDGER)
+
+
+def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+
+
+def _short(value: object) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+class AliveScan:
+    """What a selection or pool fact sees: rows alive after the rules below `upto` that have the columns.
+
+    `upto` None: all rows that have the columns, whatever the rules say.
+    """
+
+    def __init__(self, decider: Decider, upto: int | None) -> None:
+        self.decider, self.upto = decider, upto
+        self._rows: dict[int, np.ndarray] = {}
+
+    def map(self, function: Callable[[Columns], T], *names: str) -> Iterator[T]:
+        """Results in shard order."""
+        for shard in self.decider.shards:
+            yield function(self.decider.columns(shard, names, self.rows(shard, names)))
+
+    def rows(self, shard: Shard, names: Sequence[str]) -> np.ndarray:
+        """Rows of the shard that are seen."""
+        if self.upto is None:
+            states = [self.decider.column(shard, name)[1] == COMPUTED for name in names if name != "uid"]
+            usable = self.decider.index(shard)["error"].is_null().to_numpy()
+            return np.flatnonzero(np.logical_and.reduce([usable, *states]))
+        if shard.number not in self._rows:  # eight bytes a row alive; every pass of a selection sees the same rows
+            walk = self.decider.walk(shard, self.upto)
+            self._rows[shard.number] = self.decider._ready(walk, [n for n in names if n != "uid"])
+        return self._rows[shard.number]
+
+
+def is_selection(rule: Rule) -> bool:
+    """Whether the rule needs to see the whole pool."""
+    return isinstance(rule.step, Selection)

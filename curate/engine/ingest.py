@@ -1,0 +1,71 @@
+"""Brings a recipe's source into its pool: new units become new shards, changed ones are read again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from curate.contracts import Source, Unit
+from curate.engine.context import Context
+from curate.errors import PoolError
+from curate.executors import Stage
+from curate.pool import Shard, write_index
+from curate.storage import Storage
+
+
+@dataclass(frozen=True)
+class IngestTask:
+    """Reads units in workers."""
+
+    storage: Storage
+    pool: str
+    source: Source
+
+    def __call__(self) -> Callable[[tuple[int, Unit]], tuple[Shard, float]]:
+        return self._ingest
+
+    def _ingest(self, item: tuple[int, Unit]) -> tuple[Shard, float]:
+        number, unit = item
+        started = time.perf_counter()
+        own = f"pool/{self.pool}/shards/{number:08d}.tar"
+        with self.storage.temporary(own) as target:
+            ingested = self.source.ingest(unit, target)
+            if ingested.tar is None:
+                self.storage.commit(target, own)
+        tar = ingested.tar or own
+        shard = write_index(self.storage, self.pool, number, unit.name, unit.stamp, tar, ingested.rows)
+        return shard, time.perf_counter() - started
+
+
+def ingest(context: Context) -> list[Shard]:
+    """All shards of the recipe's source, in order; those that the pool lacks are read now."""
+    units = context.recipe.source.units()
+    if not units:
+        raise PoolError(f"the source of pool {context.pool.name!r} is empty")
+    number = context.pool.next_number()
+    todo: list[tuple[int, Unit]] = []
+    for unit in units:
+        known = context.pool.shards.get(unit.name)
+        if known is None:
+            todo.append((number, unit))
+            number += 1
+        elif known.stamp != unit.stamp:
+            todo.append((known.number, unit))
+    if todo:
+        task = IngestTask(context.storage, context.pool.name, context.recipe.source)
+        with context.reporter.phase(f"ingest {len(todo)} of {len(units)} units", len(todo)) as tick:
+            for shard, seconds in context.map([Stage(task)], todo):
+                context.commit(shard)
+                context.event(shard.number, step="ingest", unit=shard.unit, rows=shard.rows, seconds=seconds)
+                tick(1)
+    context.flush()
+    return known_shards(context.pool.shards, units)
+
+
+def known_shards(shards: dict[str, Shard], units: list[Unit]) -> list[Shard]:
+    """The pool's shards of these units, in shard order."""
+    found = [shards[unit.name] for unit in units if unit.name in shards]
+    if found and not any(shard.rows for shard in found):
+        raise PoolError("the source has no records: nothing would enter")
+    return sorted(found, key=lambda shard: shard.number)

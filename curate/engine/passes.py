@@ -1,0 +1,304 @@
+"""Runs a pass over shards, and pool facts between passes; what is committed is never computed again."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from curate.columns import identity, scatter, to_arrow, to_numpy
+from curate.contracts import PoolFact, State
+from curate.engine.context import Context, chunks_of
+from curate.engine.decide import AliveScan, Decider
+from curate.engine.work import Chunk, PassTask, Result, Work
+from curate.engine.worker import PassWorker
+from curate.errors import TooManyFailed
+from curate.executors import Stage
+from curate.fingerprint import digest
+from curate.plan import Node, Pass, group
+from curate.pool import Facts, Pool, Shard, read_stored
+from curate.schema import COMPUTED, SKIPPED, error_column, state_column
+from curate.storage import Storage
+
+EARLY_ROWS = 1000
+"""`max_failed` is checked during a pass once this many rows are done."""
+
+
+@dataclass(frozen=True)
+class Front:
+    """Picklable maker of the CPU stage."""
+
+    task: PassTask
+
+    def __call__(self) -> Callable[[Chunk], Work]:
+        return PassWorker(self.task).front
+
+
+@dataclass(frozen=True)
+class Back:
+    """Picklable maker of the model stage."""
+
+    task: PassTask
+
+    def __call__(self) -> Callable[[Work], Result]:
+        return PassWorker(self.task).back
+
+
+class PassRun:
+    """One pass over the shards of a run."""
+
+    def __init__(self, context: Context, decider: Decider, phase: Pass) -> None:
+        self.context, self.decider, self.phase = context, decider, phase
+        self.done: dict[int, list[Result]] = defaultdict(list)
+        self.chunks: dict[int, list[Chunk]] = {}
+        self.failed = self.seen = 0
+
+    def run(self) -> None:
+        """Compute what is missing and commit it, shard by shard."""
+        header = self.context.recipe.header
+        chunks = [chunk for shard in self.decider.shards for chunk in self._chunks(shard)]
+        if chunks:
+            task = PassTask(
+                self.context.storage,
+                self.context.pool.name,
+                self._task_nodes(),
+                self.phase.rules,
+                header.seed,
+                header.max_megapixels,
+                header.sample_timeout,
+            )
+            models = any(group(node) == 2 for node in self.phase.signals)
+            title = f"compute {', '.join(node.label.rsplit('.', 1)[-1] for node in self.phase.signals)}"
+            with self.context.reporter.phase(title, sum(chunk.count for chunk in chunks)) as tick:
+                for result in self.context.map([Stage(Front(task)), Stage(Back(task), models)], chunks):
+                    self._take(result)
+                    tick(result.count)
+        self._check_failed(final=True)
+
+    def _task_nodes(self) -> tuple[Node, ...]:
+        """The pass's signals, and earlier steps whose columns they or the pass's filters read."""
+        giver = self.context.plan.giver
+        readers = [*self.phase.signals, *(rule.step for rule in self.phase.rules)]
+        columns = [c for r in readers for c in (r.inputs if isinstance(r, Node) else r.inputs())]
+        inputs = {giver[c].label: giver[c] for c in columns if c in giver}
+        own = {node.label for node in self.phase.signals}
+        others = [node for label, node in inputs.items() if label not in own]
+        return (*[replace(n, fingerprint=self.decider.fingerprint(n)) for n in others], *self.phase.signals)
+
+    def _chunks(self, shard: Shard) -> Iterator[Chunk]:
+        """What is to be done for a shard; nothing when every signal is complete."""
+        rows = self.decider.rows(shard)
+        pool = self.context.pool
+        facts = {node.label: pool.found(node.fingerprint, shard) for node in self._task_nodes()}
+        todo = []
+        for node in self.phase.signals:
+            found = facts[node.label]
+            if found is not None and found.complete:
+                self.context.count(node.label, 0, min(rows, found.computed + found.errors))
+            else:
+                todo.append(node)
+        if not todo or rows == 0:
+            return
+        alive = self.decider.walk(shard, self.phase.after).alive
+        stored = {label: found for label, found in facts.items() if found is not None}
+        folder = f"{pool.folder}/facts/{Pass(tuple(todo)).identity}"
+        spans = chunks_of(shard.rows, self.context.recipe.header.chunk_rows)
+        labels = tuple(node.label for node in todo)
+        self.chunks[shard.number] = []
+        for start, count in spans:
+            mask = np.zeros(count, bool)
+            mask[: max(0, len(alive) - start)] = alive[start : start + count]
+            bits = np.packbits(mask).tobytes()
+            name = f"{shard.number:08d}"
+            if len(spans) > 1:
+                known = sorted(f.sha256 for f in stored.values())
+                key = digest([shard.content, start, count, bits.hex(), known, labels])
+                name = f"parts/{shard.number:08d}-{start}-{key[:12]}"
+            chunk = Chunk(
+                shard,
+                pool.tar_url(shard),
+                start,
+                count,
+                labels,
+                stored,
+                bits,
+                f"{folder}/{name}.parquet",
+                len(spans) > 1,
+                f"{folder}/attempts/{shard.number:08d}-{start}",
+            )
+            self.chunks[shard.number].append(chunk)
+            yield chunk
+
+    def _take(self, result: Result) -> None:
+        """A chunk is done; a shard commits when all its chunks are present."""
+        for label, computed in result.computed.items():
+            self.context.count(label, computed, result.reused[label], result.seconds.get(label, 0.0))
+        self.failed += result.failed
+        self.seen += result.count
+        self.done[result.shard].append(result)
+        chunks = self.chunks[result.shard]
+        if len(self.done[result.shard]) == len(chunks):
+            self._commit(chunks, sorted(self.done.pop(result.shard), key=lambda r: r.start))
+        self._check_failed()
+
+    def _commit(self, chunks: list[Chunk], results: list[Result]) -> None:
+        shard = chunks[0].shard
+        computed = {label: sum(r.computed[label] for r in results) for label in chunks[0].todo}
+        self.context.event(
+            shard.number,
+            step="pass",
+            signals=list(chunks[0].todo),
+            rows=sum(r.count for r in results),
+            computed=computed,
+            failed=sum(r.failed for r in results),
+            failures=_added(r.failures for r in results),
+            seconds={k: round(v, 4) for k, v in _added(r.seconds for r in results).items()},
+        )
+        totals = {label: tuple(sum(r.totals[label][i] for r in results) for i in (0, 1)) for label in chunks[0].todo}
+        stored = {label: (f.computed, f.errors) for label, f in chunks[0].stored.items() if label in totals}
+        if totals != stored:
+            self._commit_file(chunks, results, totals)
+        self.context.storage.remove(r.file for r in results if chunks[0].part)
+
+    def _commit_file(self, chunks: list[Chunk], results: list[Result], totals: dict[str, tuple[int, ...]]) -> None:
+        shard, storage = chunks[0].shard, self.context.storage
+        file, sha256 = results[0].file, results[0].sha256
+        if chunks[0].part:
+            file = f"{chunks[0].target.split('/parts/')[0]}/{shard.number:08d}.parquet"
+            sha256 = storage.write_table(file, pa.concat_tables([storage.read_table(r.file) for r in results]))
+        for label in chunks[0].todo:
+            node = next(node for node in self.phase.signals if node.label == label)
+            self.context.commit(
+                Facts(
+                    fingerprint=node.fingerprint,
+                    shard=shard.number,
+                    content=shard.content,
+                    file=file,
+                    label=label,
+                    columns=node.columns,
+                    computed=totals[label][0],
+                    errors=totals[label][1],
+                    sha256=sha256,
+                    seconds=round(sum(r.seconds.get(label, 0.0) for r in results), 4),
+                    rows=shard.usable,
+                )
+            )
+        if chunks[0].part:
+            self.context.flush()  # before its parts go
+
+    def _check_failed(self, final: bool = False) -> None:
+        limit = self.context.recipe.header.max_failed
+        if self.failed > limit * self.seen and (final or self.seen >= EARLY_ROWS):
+            raise TooManyFailed(
+                f"{self.failed} of {self.seen} samples failed, more than max_failed = {limit:g} allows; the errors are in "
+                f"{self.context.storage.url(self.context.folder)}/log; mend the source, or raise max_failed"
+            )
+
+
+def _added(counts: Any) -> dict[str, Any]:
+    total: dict[str, Any] = {}
+    for one in counts:
+        for key, value in one.items():
+            total[key] = total.get(key, 0) + value
+    return total
+
+
+# -- pool facts -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FactTask:
+    """Computes a fitted pool fact for one shard in a worker."""
+
+    storage: Storage
+    pool: str
+    node: Node
+    state: State
+    folder: str
+
+    def __call__(self) -> Callable[[tuple[Shard, int, dict[str, Facts]]], tuple[Shard, Facts]]:
+        return self._compute
+
+    def _compute(self, item: tuple[Shard, int, dict[str, Facts]]) -> tuple[Shard, Facts]:
+        shard, limit, inputs = item
+        started = time.perf_counter()
+        step = self.node.step
+        assert isinstance(step, PoolFact)
+        pool = Pool(self.storage, self.pool)
+        index = pool.read_index(shard)
+        known = index["error"].is_null().to_numpy(zero_copy_only=False) & (np.arange(shard.rows) < limit)
+        columns: dict[str, pa.Array] = {}
+        for name in step.inputs():
+            if name not in inputs:
+                columns[name] = index[name].combine_chunks()
+                continue
+            given = next(key for key, value in inputs[name].columns.items() if value == name)
+            stored = read_stored(self.storage, inputs[name], [given], 0, shard.rows)
+            columns[name] = stored.values[given]
+            known &= stored.state.to_numpy(zero_copy_only=False) == COMPUTED
+        rows = np.flatnonzero(known)
+        seen = {name: to_numpy(array.take(pa.array(rows))) for name, array in columns.items() if name != "uid"}
+        ids = {name: values[rows] for name, values in identity(shard.number, index["uid"]).items()}
+        given_columns = step.compute(seen | ids, self.state)
+        table: dict[str, Any] = {
+            "shard": pa.array(np.full(shard.rows, shard.number, np.int32)),
+            "row": pa.array(np.arange(shard.rows, dtype=np.int64)),
+        }
+        for name, kind in step.gives().items():
+            values = to_arrow(given_columns[name], kind, len(rows), name)
+            table[self.node.columns[name]] = scatter([(rows, values)], shard.rows, kind)
+        table[state_column(self.node.label)] = pa.array(np.where(known, COMPUTED, SKIPPED).astype(np.int8))
+        table[error_column(self.node.label)] = pa.nulls(shard.rows, pa.string())
+        file = f"{self.folder}/{shard.number:08d}.parquet"
+        sha256 = self.storage.write_table(file, pa.table(table))
+        seconds = round(time.perf_counter() - started, 4)
+        counts = {"computed": len(rows), "errors": 0, "rows": len(rows), "sha256": sha256, "seconds": seconds}
+        place = {"fingerprint": self.node.fingerprint, "shard": shard.number, "content": shard.content}
+        return shard, Facts(file=file, label=self.node.label, columns=self.node.columns, **place, **counts)
+
+
+def run_pool_fact(context: Context, decider: Decider, node: Node) -> None:
+    """Fit a pool fact on the rows that have its columns, then write it for each shard. Reused when the pool is the same."""
+    step = node.step
+    assert isinstance(step, PoolFact)
+    name_inputs(context, decider, node)
+    node = replace(node, fingerprint=decider.fingerprint(node))
+    waiting = [shard for shard in decider.shards if context.pool.found(node.fingerprint, shard) is None]
+    for shard in decider.shards:
+        found = context.pool.found(node.fingerprint, shard)
+        context.count(node.label, 0, found.computed if found else 0)
+    if not waiting:
+        return
+    started = time.perf_counter()
+    state = step.fit(AliveScan(decider, None), context.recipe.header.seed)
+    folder = f"{context.pool.folder}/facts/{node.fingerprint[:16]}"
+    task = FactTask(context.storage, context.pool.name, node, state, folder)
+    giver = context.plan.giver
+    items = []
+    for shard in waiting:
+        inputs = {c: context.pool.found(decider.fingerprint(giver[c]), shard) for c in node.inputs if c in giver}
+        items.append((shard, decider.rows(shard), {c: f for c, f in inputs.items() if f is not None}))
+    context.count(node.label, 0, 0, time.perf_counter() - started)
+    with context.reporter.phase(f"fact {node.label}", sum(shard.rows for shard in waiting)) as tick:
+        for shard, facts in context.map([Stage(task)], items):
+            context.commit(facts)
+            context.count(node.label, facts.computed, 0, facts.seconds)
+            context.event(shard.number, step="fact", fact=node.label, computed=facts.computed, seconds=facts.seconds)
+            tick(shard.rows)
+
+
+def name_inputs(context: Context, decider: Decider, node: Node) -> None:
+    """Give a pool fact its fingerprint: by its own, and by which rows of which content it can see."""
+    seen: list[Any] = [node.fingerprint]
+    for shard in decider.shards:
+        scan = AliveScan(decider, None).rows(shard, node.inputs)
+        mask = np.zeros(decider.rows(shard), bool)
+        mask[scan] = True
+        seen.append([shard.number, shard.content, digest(np.packbits(mask).tobytes().hex())])
+    seen += [decider.fingerprint(context.plan.giver[c]) for c in node.inputs if c in context.plan.giver]
+    decider.fact_fingerprints[node.label] = digest(seen)

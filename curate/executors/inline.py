@@ -1,0 +1,25 @@
+"""Everything in this process, one item after the other: for tests, debugging, notebooks, and machines without Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from curate.executors import Stage
+
+
+class Inline:
+    """The executor `inline`."""
+
+    name = "inline"
+
+    def map(self, stages: list[Stage], items: Iterable[Any]) -> Iterator[Any]:
+        """One item at a time through all stages."""
+        functions = [stage.make() for stage in stages]
+        for item in items:
+            for function in functions:
+                item = function(item)
+            yield item
+
+    def close(self) -> None:
+        """Nothing was started."""

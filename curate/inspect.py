@@ -1,0 +1,226 @@
+"""Look at a run: its funnel, its columns in DuckDB or Polars, its images, one sample's fate, and what-if.
+
+    run = curate.open_run("workspace/runs/quickstart")
+    run.funnel()                                    # rule by rule
+    run.table("fate", "rule", "similarity", "text") # an Arrow table, row-aligned over all shards
+    run.sql("select rule, count(*) from samples group by rule")
+    run.explain("00ab…")                            # one sample's fate
+    run.whatif(["select.0.min_words=4"])            # the funnel it would have, in seconds
+
+Reads only what is stored; imports neither Ray nor torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from curate.deny import read_deny
+from curate.engine.decide import Decider
+from curate.errors import RunError
+from curate.fingerprint import digest
+from curate.plan import Plan, make_plan
+from curate.pool import Pool, Shard
+from curate.recipe import Recipe, build_recipe
+from curate.schema import INDEX_COLUMNS, LEDGER
+from curate.storage import Storage, default_root, read_ranges
+
+if TYPE_CHECKING:
+    import duckdb
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Funnel:
+    """Every record that entered has one fate. `needs`: rows whose fate is open for want of a signal (what-if only)."""
+
+    entered: int
+    kept: int
+    dropped: dict[str, int]
+    failed: dict[str, int]
+    needs: dict[str, int]
+
+    def __str__(self) -> str:
+        lines = [f"entered {self.entered:>9,}"]
+        alive = self.entered
+        for error_count in [sum(self.failed.values())] if self.failed else []:
+            lines.append(f"failed  {error_count:>9,}  ({len(self.failed)} kinds of error)")
+        for rule, n in self.dropped.items():
+            alive -= n
+            lines.append(f"dropped {n:>9,}  {rule}")
+        lines += [f"open    {n:>9,}  needs {signal}" for signal, n in self.needs.items()]
+        return "\n".join([*lines, f"kept    {self.kept:>9,}"])
+
+
+class Run:
+    """A run at rest. Open it with `open_run`."""
+
+    def __init__(self, storage: Storage, name: str) -> None:
+        self.storage, self.name = storage, name
+        self.folder = f"runs/{name}"
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """The run's manifest."""
+        try:
+            return dict(self.storage.read_json(f"{self.folder}/manifest.json"))
+        except FileNotFoundError as error:
+            known = self.storage.list("runs")
+            hint = f" There are: {', '.join(known)}." if known else ""
+            raise RunError(f"there is no run {self.name!r} under {self.storage.root}.{hint}") from error
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe as it ran."""
+        return self.recipe_with(())
+
+    def recipe_with(self, overrides: Sequence[str]) -> Recipe:
+        """The recipe with `path.to.field=value` overrides."""
+        import copy
+
+        from curate.recipe import override
+
+        data = copy.deepcopy(self.manifest["recipe"])
+        for text in overrides:
+            override(data, text)
+        return build_recipe(data, self.manifest["recipe_file"], root=self.storage.root)
+
+    @cached_property
+    def pool(self) -> Pool:
+        """The pool that it ran on."""
+        return Pool.open(self.storage, self.manifest["pool"]["name"])
+
+    @cached_property
+    def shards(self) -> list[Shard]:
+        """The shards that entered, as they are in the pool."""
+        known = {shard.number: shard for shard in self.pool.shards.values()}
+        return [known[entry["number"]] for entry in self.manifest["pool"]["shards"]]
+
+    def decider(self, plan: Plan) -> Decider:
+        """Decisions over this run's samples by a plan; pool facts are found by what this run had."""
+        limit = {int(number): rows for number, rows in self.manifest["limit"].items()}
+        denied = read_deny(self.storage, plan.recipe.header.deny)
+        decider = Decider(plan, self.pool, self.shards, limit, denied.match)
+        ran = {(entry["step"], tuple(entry["columns"])): entry["fingerprint"] for entry in self.manifest["signals"]}
+        for node in plan.nodes:
+            key = (f"{type(node.step).__module__}.{type(node.step).__qualname__}", tuple(node.columns.values()))
+            planned = self._planned.get(node.label)
+            if key in ran and planned == node.fingerprint:
+                decider.fact_fingerprints[node.label] = ran[key]
+        return decider
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan of the recipe as it ran."""
+        return make_plan(self.recipe)
+
+    @property
+    def _planned(self) -> dict[str, str]:
+        return {node.label: node.fingerprint for node in self.plan.nodes}
+
+    def funnel(self) -> Funnel:
+        """Counts from the ledger."""
+        if "entered" not in self.manifest:
+            raise RunError(f"run {self.name!r} has no ledger yet (status: {self.manifest['status']}); run it to its end")
+        m = self.manifest
+        return Funnel(m["entered"], m["kept"], m["dropped"], m["failed"], {})
+
+    def ledger(self) -> pa.Table:
+        """One row per record: shard, row, uid, key, fate, rule, value, error, times."""
+        tables = []
+        for shard in self.shards:
+            try:
+                table = self.storage.read_table(f"{self.folder}/ledger/{shard.number:08d}.parquet")
+            except FileNotFoundError as error:
+                raise RunError(f"run {self.name!r} has no ledger for shard {shard.number}; run it to its end") from error
+            tables.append(table.add_column(0, "shard", pa.array(np.full(table.num_rows, shard.number, np.int32))))
+        return pa.concat_tables(tables)
+
+    def columns(self) -> list[str]:
+        """Names of all columns that `table` knows."""
+        return ["shard", *LEDGER.names, *(c for c in INDEX_COLUMNS if c not in LEDGER.names), *self.plan.giver]
+
+    def table(self, *names: str) -> pa.Table:
+        """Columns of ledger, index and signals, row-aligned over all shards. No names: every column but embeddings."""
+        wanted = list(names) or [c for c in self.columns() if "embedding" not in c]
+        unknown = [name for name in wanted if name not in self.columns()]
+        if unknown:
+            from curate.catalog import nearest
+
+            raise RunError(f"there is no column {unknown[0]!r}.{nearest(unknown[0], self.columns())}")
+        ledger = self.ledger()
+        decider = self.decider(self.plan)
+        found = {}
+        for name in wanted:
+            if name in ledger.column_names:
+                found[name] = ledger[name]
+            else:
+                found[name] = pa.chunked_array([decider.column(shard, name)[0] for shard in self.shards])
+        return pa.table(found)
+
+    def sql(self, query: str) -> duckdb.DuckDBPyRelation:
+        """A DuckDB query over the table `samples`: every column but embeddings."""
+        import duckdb
+
+        return duckdb.connect().from_arrow(self.table()).query("samples", query)
+
+    def explain(self, uid: str) -> list[dict[str, Any]]:
+        """The fate of a sample, one entry per record that has the uid (32 hex digits, or a prefix that is enough)."""
+        text = uid.lower().strip()
+        if not text or any(c not in "0123456789abcdef" for c in text) or len(text) > 32:
+            raise RunError(f"{uid!r} is no uid: it has 32 hexadecimal digits (a unique prefix will do)")
+        thresholds = {rule["label"]: rule["threshold"] for rule in self.manifest["rules"]}
+        found = []
+        for shard in self.shards:
+            table = self.storage.read_table(f"{self.folder}/ledger/{shard.number:08d}.parquet")
+            hexes = [value.hex() for value in table["uid"].to_pylist()]
+            for row in (i for i, value in enumerate(hexes) if value.startswith(text)):
+                entry = table.slice(row, 1).to_pylist()[0]
+                entry["uid"] = hexes[row]
+                entry |= {"shard": shard.number, "unit": shard.unit, "threshold": thresholds.get(entry["rule"])}
+                found.append({key: value for key, value in entry.items() if value is not None})
+        if not found:
+            raise RunError(f"no sample with uid {uid!r} entered run {self.name!r}")
+        return found
+
+    def whatif(self, overrides: Sequence[str] = ()) -> Funnel:
+        """The funnel that the recipe would have with other settings, from stored columns."""
+        from curate.whatif import whatif
+
+        return whatif(self, make_plan(self.recipe_with(overrides)))
+
+    def image(self, shard: int, row: int, max_side: int = 512) -> Image:
+        """One image of the pool, reduced for display."""
+        from curate.image import decode
+
+        found = next(s for s in self.shards if s.number == shard)
+        index = self.pool.read_index(found, ["offset", "size"])
+        place = int(index["offset"][row].as_py()), int(index["size"][row].as_py())
+        image = decode(read_ranges(self.pool.tar_url(found), [place])[0], "thumb")
+        image.thumbnail((max_side, max_side))
+        return image
+
+    @property
+    def identity(self) -> str:
+        """Digest of what decided: recipe, contents, limit."""
+        return digest([self.manifest["recipe"], self.manifest["pool"], self.manifest["limit"]])
+
+
+def open_run(path: str | Path, root: str | None = None) -> Run:
+    """A run by its folder (`workspace/runs/quickstart`), or by its name under the root."""
+    text = str(path).rstrip("/")
+    if "/runs/" in text:
+        base, name = text.rsplit("/runs/", 1)
+    elif text.startswith("runs/"):
+        base, name = ".", text.removeprefix("runs/")
+    else:
+        base, name = root or default_root(), text
+    run = Run(Storage(base), name)
+    _ = run.manifest
+    return run

