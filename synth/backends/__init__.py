@@ -1,0 +1,1 @@
+"""What stands behind `synth.caption` and `synth.ground`: one file per model family."""

@@ -1,0 +1,221 @@
+"""Tiny random checkpoints of each family, made by transformers itself and saved as a user's folder would be.
+
+Weights are random, so what they say means nothing; that it is loaded, asked, decoded and traced is what is tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WORDS = [
+    "a",
+    "an",
+    "the",
+    "of",
+    "in",
+    "on",
+    "with",
+    "photo",
+    "image",
+    "cat",
+    "dog",
+    "red",
+    "big",
+    "small",
+    "mug",
+    "ball",
+    "describe",
+    "sentence",
+    "one",
+    "user",
+    "assistant",
+    "what",
+    "does",
+]
+SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
+
+
+def word_tokenizer(**options: Any) -> Any:
+    """A BART-like tokenizer over whole words, with a vocabulary of a few dozen."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {word: i for i, word in enumerate([*SPECIAL, *WORDS, ".", ":", "?", "<image>"])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    names = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names, **options)
+
+
+def image_tokenizer() -> Any:
+    """The same, knowing its image token, as the tokenizers of LLaVA and Florence-2 do."""
+    return word_tokenizer(extra_special_tokens={"image_token": "<image>"})
+
+
+def save_blip2(folder: Path) -> None:
+    """BLIP-2 with OPT behind a Q-Former of four queries."""
+    from transformers import (
+        Blip2Config,
+        Blip2ForConditionalGeneration,
+        Blip2Processor,
+        Blip2QFormerConfig,
+        Blip2VisionConfig,
+        BlipImageProcessor,
+        OPTConfig,
+    )
+
+    tokenizer = word_tokenizer()
+    processor = Blip2Processor(BlipImageProcessor(size={"height": 32, "width": 32}), tokenizer, num_query_tokens=4)
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = Blip2Config(
+        vision_config=Blip2VisionConfig(image_size=32, patch_size=16, **small).to_dict(),
+        qformer_config=Blip2QFormerConfig(encoder_hidden_size=16, vocab_size=8, **small).to_dict(),
+        text_config=OPTConfig(
+            vocab_size=len(tokenizer), hidden_size=16, word_embed_proj_dim=16, ffn_dim=32, num_hidden_layers=1,
+            num_attention_heads=2, max_position_embeddings=128, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+        ).to_dict(),
+        num_query_tokens=4,
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+    )  # fmt: skip
+    Blip2ForConditionalGeneration(config).save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def save_llava(folder: Path) -> None:
+    """LLaVA: a CLIP vision tower and a Llama."""
+    from transformers import (
+        CLIPImageProcessor,
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
+    )
+
+    tokenizer = image_tokenizer()
+    small = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(image_size=32, patch_size=16, **small),
+        text_config=LlamaConfig(
+            vocab_size=len(tokenizer), num_key_value_heads=2, pad_token_id=0, bos_token_id=1, eos_token_id=2, **small
+        ),
+        image_token_index=tokenizer.image_token_id,
+    )
+    LlavaForConditionalGeneration(config).save_pretrained(folder)
+    images = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    LlavaProcessor(
+        images, tokenizer, patch_size=16, vision_feature_select_strategy="default", num_additional_image_tokens=1
+    ).save_pretrained(folder)
+
+
+def save_florence2(folder: Path) -> None:
+    """Florence-2: a DaViT of four one-block stages and a BART."""
+    from transformers import (
+        BartConfig,
+        CLIPImageProcessor,
+        Florence2Config,
+        Florence2ForConditionalGeneration,
+        Florence2Processor,
+        Florence2VisionConfig,
+    )
+
+    tokenizer = image_tokenizer()
+    config = Florence2Config(
+        vision_config=Florence2VisionConfig(
+            depths=[1, 1, 1, 1], embed_dim=[8, 8, 16, 16], num_heads=[1, 1, 2, 2], num_groups=[1, 1, 2, 2],
+            projection_dim=16, window_size=4, max_temporal_embeddings=4, max_position_embeddings=8,
+        ),
+        text_config=BartConfig(
+            vocab_size=len(tokenizer), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+            decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32, max_position_embeddings=128,
+            pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=2, forced_eos_token_id=2,
+        ),
+        image_token_id=tokenizer.image_token_id,
+    )  # fmt: skip
+    Florence2ForConditionalGeneration(config).save_pretrained(folder)
+    images = CLIPImageProcessor(size={"height": 64, "width": 64}, do_center_crop=False)
+    images.image_seq_length = 5
+    Florence2Processor(images, tokenizer).save_pretrained(folder)
+
+
+def wordpiece_tokenizer() -> Any:
+    """BERT's tokenizer over a small vocabulary."""
+    from transformers import BertTokenizerFast
+
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, "coffee", ".", ",", "##s"]
+    return BertTokenizerFast(vocab={word: i for i, word in enumerate(vocabulary)})
+
+
+def save_grounding_dino(folder: Path) -> None:
+    """Grounding DINO: a Swin of two stages and a BERT of one layer."""
+    from transformers import (
+        BertConfig,
+        GroundingDinoConfig,
+        GroundingDinoForObjectDetection,
+        GroundingDinoImageProcessor,
+        GroundingDinoProcessor,
+        SwinConfig,
+    )
+
+    tokenizer = wordpiece_tokenizer()
+    config = GroundingDinoConfig(
+        backbone_config=SwinConfig(
+            image_size=64, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2], window_size=4,
+            out_features=["stage2", "stage3", "stage4"],
+        ),
+        text_config=BertConfig(
+            vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
+        ),
+        d_model=32, encoder_layers=1, decoder_layers=2, encoder_attention_heads=2, decoder_attention_heads=2,
+        encoder_ffn_dim=32, decoder_ffn_dim=32, num_queries=10, num_feature_levels=4, max_text_len=64,
+    )  # fmt: skip
+    GroundingDinoForObjectDetection(config).save_pretrained(folder)
+    images = GroundingDinoImageProcessor(size={"shortest_edge": 160, "longest_edge": 200})
+    GroundingDinoProcessor(images, tokenizer).save_pretrained(folder)
+
+
+def save_owlv2(folder: Path) -> None:
+    """OWLv2: two CLIP towers with box and class heads on the patches."""
+    from transformers import Owlv2Config, Owlv2ForObjectDetection, Owlv2ImageProcessor, Owlv2Processor
+
+    tokenizer = word_tokenizer(model_max_length=16)
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = Owlv2Config(
+        text_config={"vocab_size": len(tokenizer), "max_position_embeddings": 16, "eos_token_id": 2, **small},
+        vision_config={"image_size": 64, "patch_size": 16, **small},
+        projection_dim=16,
+    )
+    Owlv2ForObjectDetection(config).save_pretrained(folder)
+    Owlv2Processor(Owlv2ImageProcessor(size={"height": 64, "width": 64}), tokenizer).save_pretrained(folder)
+
+
+SAVE: dict[str, Callable[[Path], None]] = {
+    "blip2": save_blip2,
+    "llava": save_llava,
+    "florence2": save_florence2,
+    "grounding_dino": save_grounding_dino,
+    "owlv2": save_owlv2,
+}
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Model spec of a tiny random checkpoint of the named family, made once."""
+    import torch
+
+    made: dict[str, str] = {}
+
+    def spec(name: str) -> str:
+        if name not in made:
+            folder = tmp_path_factory.mktemp(name)
+            torch.manual_seed(0)
+            SAVE[name](folder)
+            made[name] = f"file:{folder}"
+        return made[name]
+
+    return spec
