@@ -6,7 +6,7 @@ import re
 from typing import ClassVar, Self
 
 import numpy as np
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from curate.contracts import Bounds, Columns, Filter
 from filters.thresholds import all_within, within
@@ -50,20 +50,10 @@ class Language(Filter):
 
     needs: ClassVar[tuple[str, ...]] = ("lang", "lang_score")
 
-    languages: tuple[str, ...] = Field(alias="keep", description="ISO 639 codes, one or a list: `en`, `[en, de]`")
+    languages: str | tuple[str, ...] = Field(
+        alias="keep", min_length=1, description="ISO 639 codes, one or a list: `en`, `[en, de]`"
+    )
     min_score: float = Field(default=0.0, ge=0, le=1)
-
-    @field_validator("languages", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: object) -> object:
-        return (value,) if isinstance(value, str) else value
-
-    @field_validator("languages")
-    @classmethod
-    def _named(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value:
-            raise ValueError("name at least one language")
-        return value
 
     def bounds(self) -> Bounds:
         """The lowest probability that stays."""

@@ -1,0 +1,64 @@
+"""DataComp's baselines (mlfoundations/datacomp@4a8df199, baselines/apply_filter.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from curate.contracts import Batch, Columns
+from curate.scan import MemoryScan
+from filters.datacomp import Basic, CaptionFilter, fasttext_tokens
+from filters.similarity import Similarity
+from filters.text import Language
+from stages.select.top import TopFraction
+from stages.signals.text import CaptionStats
+
+
+def captions(text: str) -> Columns:
+    """The caption's columns, as the signal gives them."""
+    columns: Columns = {"text": np.array([text], object)}
+    return {**columns, **CaptionStats().compute(Batch(columns))}  # type: ignore[dict-item]
+
+
+@pytest.mark.parity("datacomp_basic_filter")
+def test_basic_filter(case: dict[str, Any]) -> None:
+    given = case["input"]
+    columns = {
+        **captions(given["text"]),
+        "lang": np.array([given["fasttext_lang"]], object),
+        "width": np.array([given["original_width"]], np.int32),
+        "height": np.array([given["original_height"]], np.int32),
+    }
+    assert Basic()(columns).tolist() == [case["expected"]["keep"]]
+
+
+@pytest.mark.parity("datacomp_caption_filter_image_based")
+def test_caption_filter(case: dict[str, Any]) -> None:
+    text = case["input"]["text"]
+    columns = {"text": np.array([text], object), "lang": np.array([case["input"]["fasttext_lang"]], object)}
+    assert CaptionFilter()(columns).tolist() == [case["expected"]["keep"]]
+    assert fasttext_tokens(text) == len(case["expected"]["fasttext_tokens"])
+
+
+@pytest.mark.parity("datacomp_clip_score_threshold")
+def test_clip_score(case: dict[str, Any]) -> None:
+    given, expected = case["input"], case["expected"]
+    if "clip_b32_similarity_score" in given:  # the laion2b baseline: a threshold in float64
+        score = np.array([given["clip_b32_similarity_score"]], np.float64)
+        columns = {"similarity": score, "lang": np.array([given["gcld3_lang"]], object), "lang_score": np.ones(1)}
+        keep = Similarity(min=given["threshold"])(columns) & Language(keep="en")(columns)
+        assert keep.tolist() == [expected["keep"]]
+    elif "error" in expected:  # where the original fails with an IndexError, the recipe does not pass its check
+        with pytest.raises(ValidationError, match="fraction below 1"):
+            TopFraction(fraction=given["fraction"], mode="datacomp")
+    else:
+        scan = MemoryScan({"similarity": np.array(given["scores_float32"], np.float32)}, shards=3)
+        step = TopFraction(fraction=given["fraction"], mode="datacomp")
+        state = step.fit(scan, seed=0)
+        kept = np.flatnonzero(step.apply(scan.columns, state, seed=0))
+        assert kept.tolist() == expected["kept_indices"]
+        assert len(kept) == expected["n"]
+        assert step.bounds(state)["similarity"][0] == pytest.approx(expected["threshold"], rel=1e-6)

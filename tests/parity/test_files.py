@@ -1,0 +1,59 @@
+"""No fixture file is forgotten: each has a test, or stands here by name with what it waits for."""
+
+from __future__ import annotations
+
+import pytest
+
+NOT_YET = {
+    "the image-text methods beyond the first slice": (
+        "aesthetic_mlp",
+        "cat_filter_convention",
+        "concept_frequency_search",
+        "datacomp_face_blur_boxes",
+        "datacomp_image_based",
+        "datacomp_text_based_filter",
+        "datacomp_uid_subset_file",
+        "laion_filters",
+        "metaclip_balancing",
+        "metaclip_metadata_wordnet",
+        "metaclip_substring_matching_v1",
+        "metaclip_substring_matching_v2_worldwide",
+        "semdedup_keep_rule",
+        "sieve",
+        "sscd_copy_rule",
+        "tmars_text_detection_geometry",
+    ),
+    "interleaved documents": (
+        "mmc4_assignment",
+        "obelics_dedup",
+        "obelics_doc_filter",
+        "obelics_dom_extraction",
+        "obelics_final_processing",
+        "obelics_media_helpers",
+        "obelics_node_filter",
+        "obelics_text_ratios",
+    ),
+    "synthesis by published rules": (
+        "blip_pre_caption",
+        "grit_expression_expansion",
+        "kosmos2_grit_boxes",
+        "laclip_rewrite",
+        "monkey_description_assembly",
+        "negclip_swap_rules",
+    ),
+    "training and evaluation": (
+        "aro_order_perturbations",
+        "cambrian_answer_matching",
+        "cambrian_data_balance",
+        "cambrian_published_curves",
+        "llava_conversation_format",
+    ),
+}
+
+
+def test_every_file_is_adapted(fixture_file: str, claimed: set[str]) -> None:
+    for part, files in NOT_YET.items():
+        if fixture_file in files:
+            assert fixture_file not in claimed, "it has a test: take its name off the list"
+            pytest.skip(f"not yet adapted, waits for {part}")
+    assert fixture_file in claimed, f"no test in tests/parity is marked for {fixture_file}.json"
