@@ -10,6 +10,7 @@ import ast
 import difflib
 import importlib
 import importlib.util
+import os
 import pkgutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -43,9 +44,14 @@ def step_names(roots: Sequence[str] = ROOTS) -> list[str]:
     return sorted(name for name in names if not name.rsplit(".", 1)[1].startswith("_"))
 
 
+def operator_plugins() -> tuple[str, ...]:
+    """Packages that the operator names in `CURATE_PLUGINS`, comma-separated; `--plugins` adds to them."""
+    return tuple(name for name in os.environ.get("CURATE_PLUGINS", "").split(",") if name)
+
+
 def resolve_step(name: str, plugins: Sequence[str] = ()) -> type[Step]:
     """The class behind a recipe's `step:`. Raises `RecipeError` with the nearest valid name."""
-    roots = (*ROOTS, *plugins)
+    roots = (*ROOTS, *plugins, *operator_plugins())
     module_name, _, class_name = name.rpartition(".")
     if not module_name or not all(part.isidentifier() for part in name.split(".")):
         raise RecipeError(f"{name!r} is no step: write it as package.module.Class.{_suggest(name, roots)}")

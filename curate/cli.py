@@ -224,10 +224,8 @@ def main() -> None:
 
 def _unexpected(error: Exception) -> None:
     """Usage errors of the command line exit 2; anything else is a defect and shows its trace."""
-    import click
-
-    if isinstance(error, click.ClickException):
-        error.show()
+    if callable(show := getattr(error, "show", None)):  # typer carries its own copy of click, under a private name
+        show()
         sys.exit(2)
     if isinstance(error, OSError) and error.errno is not None:
         typer.echo(f"error: {error}; mend the disk, permission or network and run the same again", err=True)

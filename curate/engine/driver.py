@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import curate
-from curate.contracts import Selection
+from curate.contracts import Selection, Signal
 from curate.deny import read_deny
 from curate.engine.context import Context
 from curate.engine.decide import AliveScan, Decider, Walk, ledger_table
@@ -42,9 +42,11 @@ class Counts:
 
 def run_phases(context: Context, limit: int | None) -> tuple[Decider, Counts]:
     """Everything up to the ledger."""
+    denied = read_deny(context.storage, context.recipe.header.deny)
+    if not context.storage.exists(f"{context.folder}/manifest.json"):
+        write_manifest(context, Decider(context.plan, context.pool, [], {}, denied.match), None, "running")
     shards = ingest(context)
     shards, limits = limited(shards, limit, context.recipe.header.chunk_rows)
-    denied = read_deny(context.storage, context.recipe.header.deny)
     decider = Decider(context.plan, context.pool, shards, limits, denied.match)
     write_manifest(context, decider, None, "running")
     for phase in context.plan.phases:
@@ -194,10 +196,11 @@ def _describe_rule(decider: Decider, rule: Rule, counts: Counts | None) -> dict[
 
 
 def _models(context: Context) -> list[dict[str, Any]]:
-    from curate.contracts import Signal
+    specs = {spec for node in context.plan.nodes if isinstance(node.step, Signal) for spec in node.step.models()}
+    if not specs:
+        return []
     from curate.models import resolve
 
-    specs = {spec for node in context.plan.nodes if isinstance(node.step, Signal) for spec in node.step.models()}
     found = [resolve(spec) for spec in sorted(specs)]
     return [{"spec": m.spec, "licence": m.licence, "sha256": m.sha256} for m in found]
 

@@ -48,6 +48,7 @@ class RayExecutor:
 
     def __init__(self, workers: int | None, address: str | None, root: str) -> None:
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters reaches the driver as an exception
         try:
             import ray
         except ImportError as error:

@@ -1,0 +1,185 @@
+"""A run end to end, inline: accounting, reuse, failures, what-if, limits, deny list, appended shards."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import curate
+from curate.deny import add_deny
+from curate.errors import Locked, PoolError, Stopped, TooManyFailed
+from curate.lock import RunLock
+from curate.storage import Storage
+from curate.verify import verify
+
+LENGTH = "filters.text.CaptionLength"
+Write = Callable[..., Path]
+
+
+def run(recipe: Path, root: str, **options: Any) -> dict[str, Any]:
+    """Inline, silent."""
+    return curate.run(recipe, root=root, executor="inline", quiet=True, **options)
+
+
+def total(result: dict[str, Any]) -> int:
+    """All fates."""
+    return result["kept"] + sum(result["dropped"].values()) + sum(result["failed"].values())
+
+
+@pytest.mark.parametrize("compute", ["all", "needed"])
+def test_every_record_has_one_fate(write_recipe: Write, root: str, compute: str) -> None:
+    result = run(write_recipe(compute=compute), root)
+    assert result["entered"] == total(result) == 120
+    assert result["dropped"] == {LENGTH: 42}  # captions of 1 or 2 words: 14 of 40 per shard, with 4 over
+    assert sum(result["failed"].values()) == 1
+    (error,) = result["failed"]
+    assert "not an image" in error
+    opened = curate.open_run(result["run"])
+    assert verify(opened) == []
+    failed = next(row for row in opened.ledger().to_pylist() if row["fate"] == "failed")
+    (fate,) = opened.explain(failed["uid"].hex())
+    assert (fate["shard"], fate["row"], fate["error"]) == (1, 5, error)
+    dropped = next(row for row in opened.ledger().to_pylist() if row["fate"] == "dropped")
+    (fate,) = opened.explain(dropped["uid"].hex()[:12])
+    assert (fate["rule"], fate["value"], fate["threshold"]) == (LENGTH, "caption_words=1", "min_words=3")
+
+
+def test_second_run_computes_nothing_and_a_threshold_computes_no_signal(write_recipe: Write, root: str) -> None:
+    recipe = write_recipe(compute="all")
+    assert sum(run(recipe, root)["computed"].values()) == 360
+    again = run(recipe, root)
+    assert sum(again["computed"].values()) == 0
+    assert sum(again["reused"].values()) == 360
+    changed = run(recipe, root, overrides=["select.0.min_words=2"], name="other")
+    assert sum(changed["computed"].values()) == 0
+    assert changed["kept"] > again["kept"]
+
+
+def test_needed_computes_only_what_a_looser_threshold_adds(write_recipe: Write, root: str) -> None:
+    recipe = write_recipe()
+    first = run(recipe, root)
+    pixels = "stages.signals.image.Pixels"
+    assert first["computed"][pixels] == 120 - 42 - 1  # neither short captions nor what has no header are decoded
+    second = run(recipe, root, overrides=["select.0.min_words=2"])
+    assert second["computed"][pixels] == 21
+    assert second["reused"][pixels] == 77
+    assert verify(curate.open_run(second["run"])) == []
+
+
+def test_a_new_signal_reuses_the_others(write_recipe: Write, root: str) -> None:
+    run(write_recipe(compute="all"), root)
+    hashed = {"step": "stages.signals.hashes.PHash"}
+    signals = [{"step": f"stages.signals.{name}"} for name in ("image.Header", "text.CaptionStats")]
+    result = run(write_recipe(compute="all", signals=[*signals, hashed]), root)
+    assert {name for name, rows in result["computed"].items() if rows} == {"stages.signals.hashes.PHash"}
+
+
+@pytest.mark.parametrize("words", [1, 2, 4, 6, 9])
+def test_whatif_equals_the_run_it_predicts(write_recipe: Write, root: str, words: int) -> None:
+    recipe = write_recipe(compute="all")
+    override = f"select.0.min_words={words}"
+    predicted = curate.open_run(run(recipe, root)["run"]).whatif([override])
+    happened = run(recipe, root, overrides=[override], name="real")
+    assert (predicted.kept, predicted.dropped, predicted.failed) == tuple(
+        happened[key] for key in ("kept", "dropped", "failed")
+    )
+    assert predicted.needs == {}
+
+
+def test_whatif_says_which_rows_need_a_signal(write_recipe: Write, root: str) -> None:
+    funnel = curate.open_run(run(write_recipe(), root)["run"]).whatif(["select.0.min_words=2"])
+    assert funnel.needs == {"stages.signals.image.Header": 21}
+    assert funnel.kept + sum(funnel.needs.values()) + sum(funnel.dropped.values()) + sum(funnel.failed.values()) == 120
+
+
+def test_limit_takes_whole_chunks_and_never_poisons_reuse(write_recipe: Write, root: str) -> None:
+    recipe = write_recipe(compute="all")
+    assert run(recipe, root, limit=20)["entered"] == 32
+    assert run(recipe, root, limit=41)["entered"] == 56
+    whole = run(recipe, root)
+    assert whole["entered"] == 120
+    assert sum(whole["computed"].values()) == 3 * (120 - 56)
+    assert verify(curate.open_run(whole["run"])) == []
+
+
+def test_too_many_failures_stop_the_run(write_recipe: Write, root: str) -> None:
+    with pytest.raises(TooManyFailed, match=r"1 of 120 samples failed"):
+        run(write_recipe(max_failed=0.001), root)
+    assert curate.open_run("small", root).manifest["status"] == "failed"
+
+
+def test_an_empty_source_is_an_error(write_recipe: Write, root: str, tmp_path: Path) -> None:
+    source = {"step": "stages.ingest.webdataset.Webdataset", "path": str(tmp_path / "none" / "*.tar")}
+    with pytest.raises(PoolError):
+        run(write_recipe(pool=source), root)
+
+
+def test_appended_and_changed_shards(write_recipe: Write, root: str, tars: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "growing"
+    folder.mkdir()
+    shutil.copy(tars / "00000.tar", folder)
+    recipe = write_recipe(compute="all", pool={"step": "stages.ingest.webdataset.Webdataset", "path": f"{folder}/*.tar"})
+    assert run(recipe, root)["entered"] == 40
+    shutil.copy(tars / "00001.tar", folder)
+    grown = run(recipe, root)
+    assert (grown["entered"], sum(grown["computed"].values())) == (80, 120)
+    shutil.copyfile(tars / "00002.tar", folder / "00000.tar")
+    changed = run(recipe, root)
+    assert (changed["entered"], sum(changed["computed"].values())) == (80, 120)
+    assert verify(curate.open_run(changed["run"])) == []
+
+
+def test_denied_samples_never_get_out(write_recipe: Write, root: str) -> None:
+    recipe = write_recipe(compute="all")
+    opened = curate.open_run(run(recipe, root)["run"])
+    kept = [row for row in opened.ledger().to_pylist() if row["fate"] == "kept"]
+    digest = opened.table("sha256", "uid", "fate").to_pylist()
+    other = next(row for row in digest if row["fate"] == "kept" and row["uid"] != kept[0]["uid"])
+    add_deny(Storage(root), [kept[0]["uid"].hex(), other["sha256"].hex(), "https://example.org/2/39.jpg"])
+    assert len(verify(curate.open_run(opened.name, root))) == 3  # what was kept before is reported now
+    again = run(recipe, root)
+    assert again["dropped"]["deny"] == 3
+    assert verify(curate.open_run(again["run"])) == []
+
+
+def test_a_second_driver_is_refused_and_a_dead_one_replaced(write_recipe: Write, root: str) -> None:
+    recipe = write_recipe()
+    storage = Storage(root)
+    with RunLock(storage, "runs/small/lock"), pytest.raises(Locked, match="held by process"):
+        run(recipe, root)
+    dead = {"token": "x", "host": __import__("socket").gethostname(), "pid": 2**22 + 1, "birth": "1", "beat": 9e9}
+    storage.write("runs/small/lock", json.dumps(dead).encode())
+    assert run(recipe, root)["entered"] == 120
+
+
+def test_time_limit_stops_and_the_same_call_goes_on(write_recipe: Write, root: str) -> None:
+    recipe = write_recipe(compute="all")
+    with pytest.raises(Stopped):
+        run(recipe, root, max_hours=0.0)
+    assert curate.open_run("small", root).manifest["status"] == "stopped"
+    assert run(recipe, root)["entered"] == 120
+
+
+def test_verify_finds_what_was_tampered_with(write_recipe: Write, root: str) -> None:
+    result = run(write_recipe(compute="all"), root)
+    opened = curate.open_run(result["run"])
+    path = f"{opened.folder}/ledger/00000000.parquet"
+    table = opened.storage.read_table(path)
+    opened.storage.write_table(path, table.slice(1))
+    assert any("the ledger has 39" in line for line in verify(curate.open_run(result["run"])))
+    opened.storage.write_table(path, table)
+    facts = next(iter(opened.pool.facts.values()))
+    opened.storage.write(facts.file, opened.storage.read(facts.file) + b"x")
+    assert any("checksum" in line for line in verify(curate.open_run(result["run"])))
+    opened.storage.remove([facts.file])
+    assert any("gone" in line for line in verify(curate.open_run(result["run"])))
+
+
+def test_memory_root_serves_inline(write_recipe: Write) -> None:
+    result = run(write_recipe(compute="all"), "memory://bucket/work")
+    assert (result["entered"], verify(curate.open_run(result["run"]))) == (120, [])
