@@ -88,7 +88,7 @@ _FAULTS = {
     r"|\A\s*(?:img|dscn?|dscf|dsc|pict|pxl|mvi|p|image|photo|screenshot)[ _-]?\d{3,}[\w-]*\s*\Z",
     # HTML tags, entities and forum codes; "a < b" and "R&B" are none.
     "markup": r"</?[a-z][a-z0-9]*(?:\s[^<>]*)?/?>|<!--|&(?:[a-z]{2,8}|#\d{1,7}|#x[0-9a-f]{1,6});"
-    r"|\[/?(?:url|img|b|i)[=\]]",
+    r"|\[/?(?:url|img)[=\]]|\[/[bi]\]",
     # C0 and C1 controls except tab and line breaks, bidirectional overrides, the replacement character, private use
     # (icon fonts). Joiners and variation selectors are legitimate: emoji and Indic scripts need them.
     "controls": "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ue000-\uf8ff\ufffd]",

@@ -1,0 +1,141 @@
+"""Duplicates: the same groups as comparing all pairs, whatever the shards, the order and the memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from curate.contracts import Columns
+from curate.scan import MemoryScan
+from filters.duplicates import FirstOfGroup
+from stages.select import dedup
+from stages.select.dedup import Duplicates, OnePerGroup
+from stages.select.hamming import components, flat, near_pairs
+from stages.signals.hashes import to_hex
+
+BASES = np.random.default_rng(1).integers(0, 2**64, 6, dtype=np.uint64)
+ROWS = st.lists(
+    st.tuples(st.integers(0, 5), st.sets(st.integers(0, 63), max_size=3), st.integers(0, 3)), min_size=1, max_size=40
+)
+
+
+def flipped(base: int, bits: set[int]) -> int:
+    return int(BASES[base]) ^ sum(1 << bit for bit in bits)
+
+
+def pool(rows: list[tuple[int, set[int], int]], shards: int = 1) -> MemoryScan:
+    hashes = np.array([flipped(base, bits) for base, bits, _ in rows], np.uint64)
+    rng = np.random.default_rng(7)
+    return MemoryScan(
+        {
+            "phash": np.array(to_hex(hashes), object),
+            "sha256": np.array([bytes([base]) * 32 for base, _, _ in rows], object),
+            "megapixels": np.array([quality for _, _, quality in rows], np.float32),
+            "uid": rng.integers(0, 2**63, (len(rows), 2)).astype(np.uint64),
+        },
+        shards,
+    )
+
+
+def facts(step: Duplicates, scan: MemoryScan) -> Columns:
+    found = step.compute(scan.columns, step.fit(scan, 0))
+    return {name: np.asarray(values) for name, values in found.items()}
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), unique=True, max_size=30), ROWS, st.integers(0, 8))
+def test_near_pairs_are_all_pairs(apart: list[int], rows: list[tuple[int, set[int], int]], distance: int) -> None:
+    hashes = np.unique(np.array([*apart, *(flipped(base, bits) for base, bits, _ in rows)], np.uint64))
+    found = {tuple(sorted(pair)) for part in near_pairs(hashes, distance) for pair in part.tolist()}
+    close = np.bitwise_count(hashes[:, None] ^ hashes[None]) <= distance
+    assert found == {(i, j) for i, j in zip(*np.nonzero(close), strict=True) if i < j}
+
+
+@given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)), max_size=30))
+def test_components(pairs: list[tuple[int, int]]) -> None:
+    expected = list(range(20))
+    for _ in range(20):
+        for a, b in pairs:
+            expected[a] = expected[b] = min(expected[a], expected[b])
+    parts = iter([np.array(pairs[:4], np.int64).reshape(-1, 2), np.array(pairs[4:], np.int64).reshape(-1, 2)])
+    assert components(20, parts).tolist() == expected
+
+
+@given(ROWS, st.integers(1, 4), st.sampled_from([3, 1 << 22]))
+def test_groups_are_components_and_the_best_comes_first(
+    rows: list[tuple[int, set[int], int]], shards: int, memory: int
+) -> None:
+    scan = pool(rows, shards)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dedup, "PARTITION_ROWS", memory)
+        found = facts(Duplicates(by="phash", distance=4, best="megapixels"), scan)
+    hashes = [flipped(base, bits) for base, bits, _ in rows]
+    order = sorted(
+        range(len(rows)), key=lambda i: (-scan.columns["megapixels"][i], tuple(scan.columns["uid"][i].tolist()))
+    )
+    joined = near_components(hashes, 4)
+    for i in range(len(rows)):
+        members = [j for j in order if joined[j] == joined[i]]
+        assert found["dup_group"][i] == members[0]
+        assert found["dup_rank"][i] == members.index(i)
+        assert found["dup_size"][i] == len(members)
+
+
+def near_components(hashes: list[int], distance: int) -> list[int]:
+    root = list(range(len(hashes)))
+    for _ in hashes:
+        for i, a in enumerate(hashes):
+            for j, b in enumerate(hashes):
+                if (a ^ b).bit_count() <= distance:
+                    root[i] = root[j] = min(root[i], root[j])
+    return root
+
+
+@given(ROWS)
+def test_what_is_left_has_no_duplicates(rows: list[tuple[int, set[int], int]]) -> None:
+    step = Duplicates(by="phash", distance=4)
+    scan = pool(rows)
+    keep = FirstOfGroup()(facts(step, scan))
+    again = MemoryScan({name: values[keep] for name, values in scan.columns.items()})
+    assert (facts(step, again)["dup_size"] == 1).all()
+
+
+def test_same_bytes() -> None:
+    scan = MemoryScan({"sha256": np.array([b"a" * 32, b"b" * 32, None, b"a" * 32, None], object)})
+    found = facts(Duplicates(), scan)
+    assert found["dup_group"].tolist() == [0, 1, 2, 0, 4]
+    assert found["dup_rank"].tolist() == [0, 0, 0, 1, 0]
+    assert found["dup_size"].tolist() == [2, 1, 1, 2, 1]
+    assert {name: values.dtype.name for name, values in found.items()} == {
+        "dup_group": "int64",
+        "dup_rank": "int32",
+        "dup_size": "int32",
+    }
+
+
+def test_flat_images_are_not_each_other_s_duplicates() -> None:
+    hashes = np.array([1 << 63, 1 << 63, 0, 2**64 - 1], np.uint64)
+    assert flat(hashes).all()
+    found = facts(Duplicates(by="phash", distance=2), MemoryScan({"phash": np.array(to_hex(hashes), object)}))
+    assert found["dup_size"].tolist() == [1, 1, 1, 1]
+
+
+@given(ROWS, st.integers(0, 2**40 - 1))
+def test_one_per_group_of_those_still_there(rows: list[tuple[int, set[int], int]], dropped: int) -> None:
+    scan = pool(rows)
+    columns = {**scan.columns, **facts(Duplicates(), scan)}
+    alive = np.array([not dropped >> i & 1 for i in range(len(rows))])
+    left = MemoryScan({name: values[alive] for name, values in columns.items()}, 2)
+    step = OnePerGroup(best="megapixels")
+    stays = step.apply(left.columns, step.fit(left, 0), 0) > 0
+    groups = left.columns["dup_group"]
+    assert sorted(groups[stays].tolist()) == sorted(set(groups.tolist()))
+    quality = left.columns["megapixels"]
+    assert all(quality[i] == quality[groups == groups[i]].max() for i in np.flatnonzero(stays))
+
+
+def test_distance_counts_bits_of_a_hash() -> None:
+    with pytest.raises(ValidationError, match="it needs by: phash"):
+        Duplicates(distance=4)

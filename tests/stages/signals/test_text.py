@@ -1,0 +1,74 @@
+"""Caption counts against plain Python, and the language model against its own single-caption call."""
+
+from __future__ import annotations
+
+import fasttext
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from curate.contracts import Batch
+from curate.errors import ModelError
+from stages.signals.text import CaptionStats, Language, detect, language_model
+
+TEXT = st.text(max_size=40)
+CAPTIONS = st.lists(st.none() | TEXT | st.sampled_from(["", " ", "a\u00a0b", "一只狗", "\x1f x \x85", "dog\n\ncat "]))
+
+
+def stats(*captions: str | None) -> dict[str, list[object]]:
+    column = np.empty(len(captions), object)
+    column[:] = captions
+    return {name: list(values) for name, values in CaptionStats().compute(Batch({"text": column})).items()}
+
+
+@given(CAPTIONS)
+@example([None, None])
+@example(["", "", "a"])
+def test_counts_are_those_of_python(captions: list[str | None]) -> None:
+    found = stats(*captions)
+    given = [(i, text) for i, text in enumerate(captions) if text is not None]
+    for i, text in given:
+        solid = sum(not c.isspace() for c in text)
+        assert found["caption_words"][i] == len(text.split())
+        assert found["caption_chars"][i] == len(text)
+        assert found["caption_letters"][i] == pytest.approx(sum(map(str.isalpha, text)) / max(1, solid))
+    missing = set(range(len(captions))) - {i for i, _ in given}
+    assert all(values[i] is None for values in found.values() for i in missing)
+
+
+def test_urls_are_counted() -> None:
+    found = stats("see http://a.b and HTTPS://c.d", "www.shop.de", "a wwwoman. ", "no. www. here")
+    assert found["caption_urls"] == [2, 1, 0, 0]
+
+
+def test_languages() -> None:
+    codes, scores = detect(
+        ["a photo of a dog in the snow", "ein Hund im tiefen Schnee", "雪の中の犬の写真", "chien\ndans la neige"]
+    )
+    assert codes == ["en", "de", "ja", "fr"]
+    assert scores.dtype == np.float32
+    assert ((scores > 0.3) & (scores <= 1)).all()
+
+
+def test_a_batch_says_what_single_captions_say() -> None:
+    captions = ["a red bus", "un autobús rojo\nen la calle", "", "красный автобус", "1234", "🚌🚌"]
+    model = fasttext.load_model(str(language_model())).f
+    single = [model.predict(text.replace("\n", " ") + "\n", 1, 0.0, "strict")[0] for text in captions]
+    codes, scores = detect(captions)
+    assert codes == [label.removeprefix("__label__") for _, label in single]
+    assert scores.tolist() == pytest.approx([min(1.0, score) for score, _ in single])
+
+
+def test_no_caption_has_no_language() -> None:
+    column = np.array([None, "the cat sat on the mat"], object)
+    found = Language().compute(Batch({"text": column}))
+    assert list(found["lang"]) == [None, "en"]
+    assert found["lang_score"][0] is None
+
+
+def test_a_model_by_path() -> None:
+    step = Language(model=str(language_model()))
+    assert step.models() == Language().models() == (f"file:{language_model()}",)
+    with pytest.raises(ModelError, match=r"there is no fastText model at /nowhere/lid\.176\.bin"):
+        Language(model="/nowhere/lid.176.bin").models()
