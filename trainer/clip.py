@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
@@ -63,7 +62,7 @@ class Clip:
     def prepare(self, batch: Batch) -> Pairs:
         """Samples to inputs; runs in the loader's threads. A corrupt sample is a black image with an empty caption."""
         captions = [record["text"] if record is not None else "" for record in batch.records]
-        images = torch.from_numpy(np.ascontiguousarray(batch.images)).permute(0, 3, 1, 2)
+        images = torch.from_numpy(batch.images).permute(0, 3, 1, 2)
         return Pairs(images, self._tokenize(captions), torch.from_numpy(batch.valid), batch.corrupt)
 
     def features(self, model: nn.Module, pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
@@ -113,15 +112,16 @@ def info_nce(images: Tensor, texts: Tensor, scale: Tensor, valid: Tensor, proces
 
 
 def _model_cfg(config: Model) -> dict[str, Any]:
+    """The arguments of open_clip's class. The logit scale has one dimension, since FSDP cannot shard a scalar."""
     if config.config is not None:
         missing = [key for key in ("embed_dim", "vision_cfg", "text_cfg") if key not in config.config]
         if missing:
             raise ConfigError(f"model.config: {', '.join(missing)} missing; it is a model_cfg of open_clip")
-        return config.config
+        return {"nonscalar_logit_scale": True, **config.config}
     known = open_clip.get_model_config(config.arch)
     if known is None:
         raise ConfigError(f"model.arch: open_clip has no model {config.arch}; open_clip.list_models() tells which")
-    return dict(known)
+    return {"nonscalar_logit_scale": True, **known}
 
 
 def _build(config: Model, model_cfg: dict[str, Any]) -> nn.Module:

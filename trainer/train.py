@@ -149,7 +149,7 @@ class Run:
 
     def _check_corrupt(self) -> None:
         seen, corrupt, limit = self.progress.samples_seen, self.progress.corrupt, self.config.data.max_corrupt
-        if corrupt > limit * seen:
+        if corrupt > limit * max(seen, min(self.order.total, 10_000)):  # a few bad ones early on prove nothing
             log = self.config.out / "log.jsonl"
             raise TrainError(f"{corrupt} of {seen} samples are corrupt, more than data.max_corrupt {limit}: see {log}")
 

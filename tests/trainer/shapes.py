@@ -65,7 +65,13 @@ def write_tars(folder: Path, sizes: list[int], corrupt: frozenset[int] = frozens
             for _ in range(size):
                 image, caption = scene(number)
                 data = jpeg(image)
-                meta: dict[str, Any] = {"uid": uid_of(number), "text": caption, "width": 64, "height": 64, "number": number}
+                meta: dict[str, Any] = {
+                    "uid": uid_of(number),
+                    "text": caption,
+                    "width": 64,
+                    "height": 64,
+                    "number": number,
+                }
                 meta["split"] = "test" if number % 10 == 0 else "train"
                 key = f"{shard:08d}_{number:06d}"
                 add(tar, f"{key}.jpg", data[: len(data) // 2] if number in corrupt else data)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.trainer.shapes import scene, uid_of, write_betons, write_tars
+from trainer.beton import BetonShards
+from trainer.config import Split
+from trainer.data import CENTRE, Subset
+from trainer.errors import DataError
+from trainer.order import Order
+from trainer.tar import TarShards
+
+ALL = Split(fraction=0)
+
+
+@pytest.fixture(scope="module", params=["raw", "jpg"])
+def betons(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_betons(tmp_path_factory.mktemp(request.param), [9, 7], mode=request.param)
+
+
+def test_samples_come_by_number_as_they_were_written(betons: Path, tmp_path: Path) -> None:
+    subset = Subset(BetonShards(betons, tmp_path), ALL, held=False)
+    assert subset.sizes == [9, 7]
+    numbers = [15, 0, 8, 9]
+    batch = subset.load(np.array(numbers), np.tile(CENTRE, (4, 1)), 64)
+    assert batch.records == [{"text": scene(n)[1], "uid": uid_of(n)} for n in numbers]
+    for number, image in zip(numbers, batch.images, strict=True):
+        written = np.asarray(scene(number)[0])
+        if betons.name.startswith("raw"):
+            np.testing.assert_array_equal(image, written)
+        else:  # JPEG of quality 90 does not keep noise, but means of blocks
+            assert np.abs(blocks(image) - blocks(written)).mean() < 2
+
+
+def blocks(image: np.ndarray) -> np.ndarray:
+    means: np.ndarray = image.reshape(8, 8, 8, 8, 3).mean(axis=(1, 3))
+    return means
+
+
+def test_the_same_integer_gives_the_same_stream_as_tars(betons: Path, tmp_path: Path) -> None:
+    """Both formats hold the same samples in the same shards: order, crops and held-out split agree."""
+    tars = TarShards(write_tars(tmp_path / "tars", [9, 7]), tmp_path / "cache")
+    split = Split(fraction=0.3)
+    ours, theirs = (Subset(shards, split, held=False) for shards in (BetonShards(betons, tmp_path / "cache"), tars))
+    assert ours.sizes == theirs.sizes
+    draw = Order(ours.sizes, seed=3).batch(11, 12, rank=1, world=2)
+    a, b = (subset.load(draw.ids, np.tile((0.7, 0.2, 0.9), (6, 1)), 32) for subset in (ours, theirs))
+    assert [r and r["uid"] for r in a.records] == [r and r["uid"] for r in b.records]
+    assert np.abs(a.images.astype(int) - b.images.astype(int)).mean() < 14  # area against cubic resizing of noise
+
+
+def test_large_jpegs_are_decoded_at_reduced_scale(tmp_path: Path) -> None:
+    from ffcv.fields import JSONField, RGBImageField
+    from ffcv.writer import DatasetWriter
+
+    ramp = np.tile(np.linspace(0, 255, 512).astype(np.uint8)[:, None, None], (1, 700, 3))
+    fields = {"image": RGBImageField(write_mode="jpg"), "caption": JSONField()}
+    DatasetWriter(str(tmp_path / "0.beton"), fields, num_workers=1).from_indexed_dataset([(ramp, {"text": "a ramp"})])
+    batch = Subset(BetonShards(tmp_path, tmp_path), ALL, held=False).load(np.array([0]), np.array([CENTRE]), 64)
+    exact = ramp[:, :64].reshape(64, 8, 64, 3).mean(axis=1)
+    assert np.abs(batch.images[0] - exact).max() <= 3
+    assert batch.records[0] is not None and len(batch.records[0]["uid"]) == 32
+
+
+def test_a_beton_whose_writer_was_killed_is_refused(betons: Path, tmp_path: Path) -> None:
+    (tmp_path / "0.beton").write_bytes(b"\0" * 4096)
+    with pytest.raises(DataError, match=r"0\.beton: not a readable beton"):
+        BetonShards(tmp_path, tmp_path / "cache")
+
+
+def test_importing_ffcv_leaves_torch_threads_alone(betons: Path, tmp_path: Path) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        BetonShards(betons, tmp_path)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

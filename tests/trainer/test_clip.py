@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+import torch.nn.functional as F
+from open_clip.loss import ClipLoss
+
+from tests.trainer.shapes import TINY, scene
+from trainer.clip import Clip, info_nce
+from trainer.config import Model
+from trainer.data import Batch, Corrupt
+from trainer.errors import ConfigError
+from trainer.parallel import Process
+
+ALONE = Process(rank=0, world=1, device=torch.device("cpu"))
+
+
+def unit(rows: int, seed: int) -> torch.Tensor:
+    drawn = torch.randn(rows, 16, generator=torch.Generator().manual_seed(seed))
+    return F.normalize(drawn, dim=1).requires_grad_()
+
+
+def test_info_nce_is_that_of_open_clip() -> None:
+    images, texts, scale = unit(24, 0), unit(24, 1), torch.tensor(14.0, requires_grad=True)
+    ours = info_nce(images, texts, scale, torch.ones(24, dtype=torch.bool), ALONE)
+    theirs = ClipLoss()(images, texts, scale)
+    torch.testing.assert_close(ours, theirs)
+    for mine, other in zip(
+        torch.autograd.grad(ours, [images, texts, scale]),
+        torch.autograd.grad(theirs, [images, texts, scale]),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, other, atol=1e-6, rtol=1e-5)
+
+
+def test_a_corrupt_sample_is_no_pair_and_nobodys_negative() -> None:
+    images, texts, scale = unit(10, 0), unit(10, 1), torch.tensor(10.0)
+    valid = torch.ones(10, dtype=torch.bool)
+    valid[[2, 7]] = False
+    ours = info_nce(images, texts, scale, valid, ALONE)
+    torch.testing.assert_close(ours, ClipLoss()(images[valid], texts[valid], scale))
+    (gradient,) = torch.autograd.grad(ours, [images])
+    assert gradient.isfinite().all() and not gradient[~valid].any() and gradient[valid].any()
+
+
+def test_a_batch_without_any_pair_has_loss_zero_and_finite_gradient() -> None:
+    images, texts = unit(4, 0), unit(4, 1)
+    loss = info_nce(images, texts, torch.tensor(10.0), torch.zeros(4, dtype=torch.bool), ALONE)
+    assert loss.item() == 0
+    assert torch.autograd.grad(loss, [images])[0].isfinite().all()
+
+
+def test_weights_are_a_function_of_the_seed_and_global_random_state_is_left_alone() -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first, again, other = (Clip(Model(config=TINY), seed, ALONE).model.state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["token_embedding.weight"], other["token_embedding.weight"])
+
+
+def test_saved_model_opens_in_open_clip_with_equal_features(tmp_path: Path) -> None:
+    task = Clip(Model(config=TINY), 0, ALONE)
+    task.save(dict(task.model.state_dict()), tmp_path)
+    opened, _, transform = open_clip.create_model_and_transforms(f"local-dir:{tmp_path}")
+    opened.eval()
+    task.model.eval()
+    image, caption = scene(9)
+    pairs = task.prepare(Batch(np.array(image)[None], [{"text": caption}], []))
+    with torch.no_grad():
+        mine, words, _ = task.features(task.model, pairs)
+        theirs = opened.encode_image(transform(image)[None], normalize=True)
+        theirs_words = opened.encode_text(open_clip.tokenize([caption], context_length=16), normalize=True)
+    torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(words, theirs_words)
+
+
+def test_pretrained_weights_are_loaded_without_unpickling(tmp_path: Path) -> None:
+    task = Clip(Model(config=TINY), 3, ALONE)
+    task.save(dict(task.model.state_dict()), tmp_path)
+    loaded = Clip(Model(config=TINY, pretrained=tmp_path / "open_clip_model.safetensors"), 0, ALONE)
+    for name, weight in task.model.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], weight)
+
+
+def test_inputs_of_a_corrupt_sample_keep_the_shape() -> None:
+    task = Clip(Model(config=TINY), 0, ALONE)
+    bad = Corrupt("0.tar", 1, "ab", "truncated")
+    pairs = task.prepare(Batch(np.zeros((2, 64, 64, 3), np.uint8), [{"text": "a red ring"}, None], [bad]))
+    assert pairs.images.shape == (2, 3, 64, 64) and pairs.tokens.shape == (2, 16)
+    assert pairs.valid.tolist() == [True, False] and pairs.corrupt == [bad]
+
+
+def test_a_named_architecture_is_open_clips() -> None:
+    task = Clip(Model(arch="ViT-S-32-alt"), 0, ALONE)
+    assert task.side == 224 and len(task.blocks()) == 12 + 10
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Model(arch="ViT-B-33"), "open_clip has no model ViT-B-33"),
+        (Model(config={"embed_dim": 8}), "vision_cfg, text_cfg missing"),
+        (Model(config=TINY | {"depth": 3}), "open_clip cannot build it"),
+        (Model(config=TINY, pretrained=Path("/nowhere/x.safetensors")), "is not a file"),
+    ],
+)
+def test_impossible_models_are_refused(model: Model, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Clip(model, 0, ALONE)

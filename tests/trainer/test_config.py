@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.conftest import Configure
+from trainer.config import load
+from trainer.errors import ConfigError
+
+SHIPPED = sorted((Path(__file__).parents[2] / "manifests" / "train").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_shipped_configs_are_valid_and_open_with_their_command(path: Path) -> None:
+    load(path)
+    assert path.read_text().startswith(f"# curate train manifests/train/{path.name}\n")
+
+
+def test_root_comes_from_the_environment_and_overrides_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CURATE_ROOT", "/somewhere")
+    assert load(SHIPPED[0]).out == Path("/somewhere/train/clip_tiny")
+    config = load(SHIPPED[0], ["root=/elsewhere", "train.lr=1e-4", "data.split={field: split, value: val}"])
+    assert (config.root, config.train.lr, config.data.split.value) == (Path("/elsewhere"), 1e-4, "val")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.learning=1", r"train\.learning: unknown field"),
+        ("train.batchsize=1", r"train\.batchsize: unknown field, did you mean batch_size\?"),
+        ("dta.path=x", r"dta: unknown field, did you mean data\?"),
+        ("data.format=tar", r"data\.format: Input should be 'webdataset' or 'ffcv'"),
+        ("train.lr=fast", r"train\.lr: Input should be a valid number"),
+        ("train.epochs=2", "train: give either steps or epochs"),
+        ("model.arch=ViT-B-32", "model: give either arch"),
+        ("name=../up", "name: "),
+        ("name.first=x", "name is a value, not a section"),
+        ("train.lr", "path.to.field=value"),
+        ("train.lr=[", "not YAML"),
+    ],
+)
+def test_errors_name_file_and_field_and_the_nearest_name(override: str, message: str, configure: Configure) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(configure(), [override])
+
+
+def test_files_that_are_no_config(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load(path)
+    path.write_text("- 1\n")
+    with pytest.raises(ConfigError, match="must be a mapping"):
+        load(path)
+    path.write_text("a: [\n")
+    with pytest.raises(ConfigError, match="line 2"):
+        load(path)
+
+
+def test_importing_the_trainer_is_light_and_touches_no_curation_code() -> None:
+    code = (
+        "import sys, trainer; assert 'torch' not in sys.modules; import trainer.train, trainer.beton, trainer.tar;"
+        "assert not {m.split('.')[0] for m in sys.modules} & {'curate', 'stages', 'filters', 'synth'}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.trainer.shapes import add, jpeg, scene, uid_of, write_tars
+from trainer.config import Split
+from trainer.data import CENTRE, Batch, Stream, Subset, crop_box, random_crops
+from trainer.errors import BadSample, DataError
+from trainer.index import uid_hash
+from trainer.order import Order
+from trainer.tar import TarShards, decode
+
+ALL = Split(fraction=0)
+Seen = tuple[str | None, bytes]
+
+
+def everything(folder: Path, cache: Path) -> Subset:
+    return Subset(TarShards(folder, cache), ALL, held=False)
+
+
+def load(subset: Subset, ids: list[int], side: int = 64) -> Batch:
+    return subset.load(np.array(ids), np.tile(CENTRE, (len(ids), 1)), side)
+
+
+def test_samples_come_by_number_as_they_were_written(tars: Path, tmp_path: Path) -> None:
+    subset = everything(tars, tmp_path)
+    assert subset.sizes == [60, 50, 30]
+    batch = load(subset, [139, 0, 60, 59])
+    for number, image, record in zip([139, 0, 60, 59], batch.images, batch.records, strict=True):
+        assert record is not None
+        assert (record["uid"], record["text"], record["number"]) == (uid_of(number), scene(number)[1], number)
+        written = np.asarray(Image.open(io.BytesIO(jpeg(scene(number)[0]))))
+        np.testing.assert_array_equal(image, written)
+
+
+def test_corrupt_samples_are_named_and_keep_their_place(tars: Path, tmp_path: Path) -> None:
+    batch = load(everything(tars, tmp_path), [2, 3, 4, 77])
+    assert batch.valid.tolist() == [True, False, True, False]
+    assert not batch.images[1].any() and batch.images[2].any()
+    assert [(c.uid, c.shard, c.row) for c in batch.corrupt] == [
+        (uid_of(3), "00000000.tar", 3),
+        (uid_of(77), "00000001.tar", 17),
+    ]
+    assert "truncated" in batch.corrupt[0].error
+
+
+def test_split_by_hash_is_a_function_of_the_uid_alone(tars: Path, tmp_path: Path) -> None:
+    shards = TarShards(tars, tmp_path)
+    held, rest = (Subset(shards, Split(fraction=0.25), flag) for flag in (True, False))
+    numbers = [i for i in range(140) if uid_hash(uid_of(i)) < 0.25 * 2**64]
+    chosen = [record["number"] for record in load(held, list(range(sum(held.sizes)))).records if record is not None]
+    assert chosen == [n for n in numbers if n not in {3, 41, 77}]
+    assert sum(held.sizes) == len(numbers) and sum(rest.sizes) == 140 - len(numbers)
+    resharded = everything_held(write_tars(tmp_path / "again", [140]), tmp_path)
+    assert sorted(resharded.hashes()) == sorted(held.hashes())
+
+
+def everything_held(folder: Path, cache: Path) -> Subset:
+    return Subset(TarShards(folder, cache), Split(fraction=0.25), held=True)
+
+
+def test_split_by_field(tars: Path, tmp_path: Path) -> None:
+    held = Subset(TarShards(tars, tmp_path, field="split"), Split(field="split", value="test"), held=True)
+    assert held.sizes == [6, 5, 3]
+    records = load(held, list(range(14))).records
+    assert [r["number"] for r in records if r is not None] == list(range(0, 140, 10))
+
+
+def test_stream_does_not_depend_on_workers_or_ranks(tars: Path, tmp_path: Path) -> None:
+    subset = everything(tars, tmp_path)
+
+    def prepare(batch: Batch) -> list[Seen]:
+        return [
+            (r["uid"] if r else None, image.tobytes()) for r, image in zip(batch.records, batch.images, strict=True)
+        ]
+
+    def read(workers: int, world: int = 1) -> list[list[Seen]]:
+        ranks = []
+        for rank in range(world):
+            stream = Stream(subset, Order(subset.sizes, 5), prepare, 32, 0.5, 12, rank, world, workers)
+            with closing(stream.since(140)) as batches:
+                ranks.append(list(islice(batches, 12)))
+        return [[seen for turn in zip(*parts, strict=True) for seen in turn] for parts in zip(*ranks, strict=True)]
+
+    alone = read(1)
+    uids = [sample[0] for batch in alone for sample in batch]  # an epoch and four samples, three of them corrupt
+    assert 3 <= uids.count(None) <= 6 and len(set(uids)) == 138
+    assert read(3) == alone
+    assert read(2, world=4) == alone
+
+
+def test_index_is_cached_and_a_changed_shard_is_indexed_anew(tmp_path: Path) -> None:
+    folder, cache = write_tars(tmp_path / "shards", [4]), tmp_path / "cache"
+    TarShards(folder, cache)
+    (entry,) = cache.iterdir()
+    before = entry.stat().st_mtime_ns
+    assert len(TarShards(folder, cache).indexes[0]) == 4
+    assert entry.stat().st_mtime_ns == before
+    write_tars(folder, [6])
+    assert len(TarShards(folder, cache).indexes[0]) == 6
+
+
+def test_a_shard_that_disagrees_with_sizes_json_is_refused(tmp_path: Path) -> None:
+    folder = write_tars(tmp_path / "shards", [4, 5])
+    (folder / "sizes.json").write_text(json.dumps({"00000000.tar": 4, "00000001.tar": 6}))
+    with pytest.raises(DataError, match=r"00000001\.tar: holds 5 samples, sizes\.json says 6"):
+        TarShards(folder, tmp_path / "cache")
+
+
+def test_a_truncated_tar_is_refused_by_name(tmp_path: Path) -> None:
+    folder = write_tars(tmp_path / "shards", [4])
+    shard = folder / "00000000.tar"
+    shard.write_bytes(shard.read_bytes()[:3000])
+    with pytest.raises(DataError, match=r"00000000\.tar"):
+        TarShards(folder, tmp_path / "cache")
+
+
+def test_missing_folder_and_bytes_that_are_no_tar(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        TarShards(tmp_path / "nowhere", tmp_path)
+    (tmp_path / "a.tar").write_bytes(b"not a tar" * 100)
+    with pytest.raises(DataError, match=r"a\.tar: not a readable tar"):
+        TarShards(tmp_path, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("members", "error"),
+    [
+        ({"txt": b"no image"}, "no image"),
+        ({"jpg": b"JPEG"}, "no caption"),
+        ({"jpg": b"JPEG", "txt": b"\xff\xfe"}, "caption"),
+        ({"jpg": b"JPEG", "txt": b"a", "json": b"{"}, "json"),
+        ({"jpg": b"JPEG", "txt": b"a", "json": b"[]"}, "an object is needed"),
+        ({"jpg": b"<svg/>", "txt": b"a"}, "cannot identify image"),
+    ],
+)
+def test_what_is_wrong_with_a_sample_is_said(members: dict[str, bytes], error: str, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for suffix, data in members.items():
+            add(tar, f"key.{suffix}", jpeg(scene(0)[0]) if data == b"JPEG" else data)
+    batch = load(everything(tmp_path, tmp_path / "cache"), [0])
+    assert error in batch.corrupt[0].error
+
+
+def test_caption_comes_from_json_where_there_is_no_txt(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        add(tar, "key.png", png(Image.new("RGB", (8, 8), "red")))
+        add(tar, "key.json", json.dumps({"text": "rouge"}).encode())
+    (record,) = load(everything(tmp_path, tmp_path / "cache"), [0]).records
+    assert record is not None and record["text"] == "rouge" and len(record["uid"]) == 32
+
+
+def png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_transparency_becomes_white() -> None:
+    clear = Image.new("RGBA", (10, 10), (0, 0, 0, 0))
+    assert (decode(png(clear), CENTRE, 4) == 255).all()
+    palette = clear.convert("P")
+    palette.info["transparency"] = palette.getpixel((0, 0))
+    assert decode(png(palette), CENTRE, 4).shape == (4, 4, 3)
+
+
+def test_reduced_decoding_sees_the_same_picture() -> None:
+    ramp = np.linspace(0, 255, 640).astype(np.uint8)
+    image = Image.fromarray(
+        np.stack([np.tile(ramp, (480, 1)), np.tile(ramp[:480, None], (1, 640)), np.full((480, 640), 90, np.uint8)], -1)
+    )
+    crop = (0.8, 0.25, 0.75)
+    left, top, side = crop_box(crop, 640, 480)
+    exact = image.resize((56, 56), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    difference = decode(jpeg(image), crop, 56).astype(int) - np.asarray(exact).astype(int)
+    assert np.abs(difference).max() <= 6
+
+
+def test_crops_lie_inside_and_cover_the_asked_area() -> None:
+    crops = random_crops(Order([1], 0).noise(0, 500), least_area=0.25)
+    assert crops[:, 0].min() >= 0.5 and crops[:, 0].max() <= 1
+    for crop in crops:
+        left, top, side = crop_box(crop, 300, 200)
+        assert left >= 0 and top >= 0 and left + side <= 300 + 1e-9 and top + side <= 200 + 1e-9
+    assert crop_box(CENTRE, 300, 200) == (50, 0, 200)
+
+
+def test_decode_names_an_empty_member() -> None:
+    with pytest.raises(BadSample, match="no image"):
+        decode(b"", CENTRE, 8)
+
+
+def test_plain_webdataset_reads_the_shards_as_open_clip_does(tmp_path: Path) -> None:
+    """open_clip_train's pipeline: split at the first dot, first of jpg;png;jpeg;webp as image, txt as text."""
+    import webdataset as wds
+
+    folder = write_tars(tmp_path / "shards", [6, 5])
+    urls = [str(path) for path in sorted(folder.glob("*.tar"))]
+    pipeline = wds.DataPipeline(
+        wds.SimpleShardList(urls),
+        wds.tarfile_to_samples(),
+        wds.select(lambda sample: "txt" in sample and any(e in sample for e in ("png", "jpg", "jpeg", "webp"))),
+        wds.decode("pilrgb"),
+        wds.rename(image="jpg;png;jpeg;webp", text="txt"),
+        wds.to_tuple("image", "text"),
+    )
+    pairs = list(pipeline)
+    assert [text for _, text in pairs] == [scene(number)[1] for number in range(11)]
+    ours = load(everything(folder, tmp_path / "cache"), list(range(11)))
+    for (image, text), mine, record in zip(pairs, ours.images, ours.records, strict=True):
+        np.testing.assert_array_equal(np.asarray(image), mine)
+        assert record is not None and record["text"] == text

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import trainer
+from tests.trainer.conftest import Configure
+from tests.trainer.shapes import uid_of, write_betons, write_tars
+from trainer.config import Config, load
+from trainer.errors import ConfigError, DataError, TrainError
+from trainer.train import learning_rate
+
+
+def out(config: Path) -> Path:
+    return load(config).out
+
+
+def lines(config: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out(config) / "log.jsonl").read_text().splitlines()]
+
+
+def steps(config: Path) -> list[int]:
+    return [line["step"] for line in lines(config) if "loss" in line]
+
+
+def assert_equal_states(one: Path, other: Path) -> None:
+    """Weights, optimizer moments and progress of two runs, bit by bit."""
+    a, b = (torch.load(out(path) / "checkpoint.pt", weights_only=True) for path in (one, other))
+    assert a["progress"] == b["progress"]
+    for name, weight in a["model"].items():
+        assert torch.equal(weight, b["model"][name]), name
+    for name, moments in a["optimizer"]["state"].items():
+        assert all(torch.equal(value, b["optimizer"]["state"][name][key]) for key, value in moments.items()), name
+
+
+def test_a_run_trains_evaluates_and_leaves_its_files(configure: Configure) -> None:
+    config = configure()
+    metrics = trainer.run(config)
+    assert metrics["status"] == "done" and metrics["steps"] == 12 and metrics["samples_seen"] == 192
+    assert steps(config) == list(range(1, 13))
+    assert metrics["retrieval"]["image_to_text"]["R@10"]["value"] <= 1
+    assert metrics == json.loads((out(config) / "metrics.json").read_text())
+    files = {path.name for path in out(config).iterdir()}
+    assert files == {"checkpoint.pt", "log.jsonl", "metrics.json", "model"}, "no temporary file stays"
+
+
+def test_the_same_command_again_says_it_is_done(configure: Configure) -> None:
+    config = configure()
+    first = trainer.run(config)
+    stamp = (out(config) / "checkpoint.pt").stat().st_mtime_ns
+    assert trainer.run(config) == first | {"already": True}
+    assert (out(config) / "checkpoint.pt").stat().st_mtime_ns == stamp
+
+
+def test_corrupt_samples_are_counted_and_named(configure: Configure) -> None:
+    config = configure(train={"steps": 9, "batch_size": 16}, data={"split": {"fraction": 0}})
+    metrics = trainer.run(config)
+    named = [line for line in lines(config) if line.get("event") == "corrupt"]
+    assert {line["uid"] for line in named} == {uid_of(3), uid_of(41), uid_of(77)}
+    assert len(named) == 3, "each is named once"
+    assert 3 <= metrics["corrupt"] <= 6  # an epoch and four samples
+    assert metrics["retrieval"] is None
+
+
+def test_too_many_corrupt_samples_stop_the_run(configure: Configure, tmp_path: Path) -> None:
+    write_tars(tmp_path / "bad", [40], corrupt=frozenset(range(0, 40, 4)))
+    config = configure(data={"path": "bad"}, train={"steps": 50})
+    with pytest.raises(TrainError, match=r"samples are corrupt, more than data\.max_corrupt 0\.05"):
+        trainer.run(config)
+
+
+@pytest.mark.parametrize("killer", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+def test_a_stopped_run_goes_on_to_bitwise_equal_weights(killer: signal.Signals, configure: Configure) -> None:
+    undisturbed, stopped = configure("undisturbed", train={"steps": 60}), configure("stopped", train={"steps": 60})
+    command = [sys.executable, "-m", "trainer", str(stopped)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (out(stopped) / "checkpoint.pt").exists():
+        time.sleep(0.01)
+    process.send_signal(killer)
+    stdout, stderr = process.communicate()
+    if killer == signal.SIGINT:
+        assert process.returncode == 130, stderr
+        assert json.loads(stdout)["status"] == "stopped"
+    else:
+        assert process.returncode == -signal.SIGKILL
+    assert not (out(stopped) / "metrics.json").exists()
+    metrics = trainer.run(stopped)
+    assert 0 < metrics["resumed_from"] < 60
+    trainer.run(undisturbed)
+    assert_equal_states(stopped, undisturbed)
+    assert steps(stopped) == list(range(1, 61)), "the log tells each step once"
+    losses = [[line["loss"] for line in lines(path) if "loss" in line] for path in (stopped, undisturbed)]
+    assert losses[0] == losses[1]
+
+
+def test_the_number_of_workers_changes_nothing(configure: Configure) -> None:
+    one, three = configure("one", runtime={"workers": 1}), configure("three", runtime={"workers": 3})
+    trainer.run(one)
+    trainer.run(three)
+    assert_equal_states(one, three)
+
+
+def test_betons_train_too(configure: Configure, tmp_path: Path) -> None:
+    write_betons(tmp_path / "betons", [40, 30])
+    metrics = trainer.run(configure(data={"path": "betons", "format": "ffcv"}))
+    assert metrics["status"] == "done" and metrics["corrupt"] == 0 and metrics["retrieval"]["pairs"] >= 2
+
+
+def test_dropout_is_resumed_exactly(configure: Configure) -> None:
+    """Patch dropout draws at random in every step; the draw is a function of the position."""
+    tower = {"image_size": 64, "patch_size": 16, "width": 64, "layers": 1, "head_width": 32, "patch_dropout": 0.5}
+    model = {"config": load(configure()).model.config | {"vision_cfg": tower}}  # type: ignore[operator]
+    whole, halves = configure("whole", model=model), configure("halves", model=model)
+    trainer.run(whole)
+    stop_after(halves, steps=5)
+    assert trainer.run(halves)["resumed_from"] == 5
+    assert_equal_states(whole, halves)
+
+
+def stop_after(config: Path, steps: int) -> None:
+    """Run in this process until Ctrl-C comes in a certain step."""
+    from trainer.parallel import session
+    from trainer.train import Run
+
+    parsed = load(config)
+    parsed.out.mkdir(parents=True)
+
+    class Interrupted(Run):
+        def _update(self, pairs: Any, told: list[int]) -> tuple[float, bool]:
+            if self.step == steps - 1:
+                signal.raise_signal(signal.SIGINT)
+            return super()._update(pairs, told)
+
+    with session(parsed.runtime) as process:
+        stopped = Interrupted(parsed, process).go()
+    assert (stopped["status"], stopped["steps"]) == ("stopped", steps)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "Ctrl-C is Ctrl-C again"
+
+
+def test_another_config_is_refused_unless_one_says_so(configure: Configure) -> None:
+    stop_after(configure(), steps=5)
+    longer = configure(train={"steps": 14, "lr": 0.002})
+    with pytest.raises(ConfigError, match=r"train\.lr 0\.001 -> 0\.002; train\.steps 12 -> 14"):
+        trainer.run(longer)
+    assert trainer.run(longer, resume=True)["steps"] == 14
+
+
+def test_other_samples_are_refused(configure: Configure, tmp_path: Path) -> None:
+    write_tars(tmp_path / "pool", [40])
+    config = configure(data={"path": "pool"})
+    stop_after(config, steps=3)
+    write_tars(tmp_path / "pool", [41])
+    with pytest.raises(DataError, match="other samples"):
+        trainer.run(config)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update(configure: Configure) -> None:
+    """Found in a peer: labels all masked, loss NaN, and training goes on in silence."""
+    config = configure(train={"lr": 1e30, "clip_norm": None})
+    with pytest.raises(TrainError, match=r"the loss is (nan|inf); no update was made"):
+        trainer.run(config)
+
+
+def test_a_batch_without_a_readable_pair_stops(configure: Configure, tmp_path: Path) -> None:
+    write_tars(tmp_path / "bad", [20], corrupt=frozenset(range(20)))
+    config = configure(data={"path": "bad", "split": {"fraction": 0}, "max_corrupt": 1.0})
+    with pytest.raises(TrainError, match="no sample of the batch can be read"):
+        trainer.run(config)
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"train": {"batch_size": 500}}, "fewer than train.batch_size 500"),
+        ({"data": {"split": {"field": "split", "value": "val"}}}, "no sample has split = val"),
+        ({"data": {"path": "nowhere"}}, "nowhere: no .tar shard to train on, the folder does not exist"),
+        ({"runtime": {"device": "cuda"}}, "no cuda device"),
+    ],
+)
+def test_what_cannot_train_is_refused(sections: dict[str, Any], message: str, configure: Configure) -> None:
+    if "runtime" in sections and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU, so device: cuda is right here")
+    with pytest.raises(TrainError, match=message):
+        trainer.run(configure(**sections))
+
+
+def test_errors_are_one_line_and_exit_code_1(configure: Configure) -> None:
+    command = [sys.executable, "-m", "trainer", str(configure()), "--set", "train.batch_sizes=3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and "batch_size?" in done.stderr
+
+
+def test_epochs_count_in_whole_steps(configure: Configure) -> None:
+    config = configure(train={"steps": None, "epochs": 0.5, "batch_size": 10})
+    assert trainer.run(config)["samples_seen"] == 70  # half of 130 training samples is 65
+
+
+def test_learning_rate_warms_up_and_anneals() -> None:
+    rates = [learning_rate(step, 110, 10, 1.0) for step in range(111)]
+    assert rates[:3] == [0.1, 0.2, pytest.approx(0.3)] and rates[10] == 1.0
+    assert rates[60] == pytest.approx(0.5) and rates[110] == pytest.approx(0.0)
+    assert sorted(rates[10:], reverse=True) == rates[10:]
+
+
+def test_output_folder_is_below_the_root(tmp_path: Path, configure: Configure) -> None:
+    config: Config = load(configure("x"))
+    assert config.out == tmp_path / "train" / "x"
+
+
+def test_bfloat16_trains(configure: Configure) -> None:
+    config = configure(runtime={"precision": "bf16", "log_every": 4})
+    trainer.run(config)
+    losses: list[float] = [line["loss"] for line in lines(config) if "loss" in line]
+    assert losses[-1] < losses[0] + 0.5
+
+
+def test_it_learns_coloured_shapes(configure: Configure, tmp_path: Path) -> None:
+    """64 kinds of scenes: after 200 steps held-out retrieval is far above chance in both directions."""
+    write_tars(tmp_path / "scenes", [320, 320])
+    train = {"batch_size": 32, "steps": 200, "lr": 1e-3, "warmup": 20}
+    runtime = {"log_every": 50, "checkpoint_every": 1000}
+    scores = trainer.run(configure(data={"path": "scenes"}, train=train, runtime=runtime))["retrieval"]
+    for direction in ("image_to_text", "text_to_image"):
+        first = scores[direction]["R@1"]
+        assert first["chance"] < 0.05 and first["value"] > 0.3, scores
+        assert first["low"] > 4 * first["chance"]
