@@ -4,6 +4,7 @@ error is."""
 from __future__ import annotations
 
 import posixpath
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -143,7 +144,12 @@ def faults(path: str) -> Iterator[None]:
         raise PoolError(f"{path}: there is no such file; correct the path in the recipe, or bring it back") from error
     except PermissionError as error:
         raise EnvironmentFault(f"{path}: no permission to read it; allow it, then run the same command") from error
-    except OSError as error:
-        raise EnvironmentFault(
-            f"{path}: cannot be read: {error.strerror or error}; run the same command again"
-        ) from error
+    except store_errors() as error:
+        cause = getattr(error, "strerror", None) or error
+        raise EnvironmentFault(f"{path}: cannot be read: {cause}; run the same command again") from error
+
+
+def store_errors() -> tuple[type[Exception], ...]:
+    """What an unreachable store may raise. Clients that are not loaded cannot have raised anything."""
+    clients = (("botocore.exceptions", "BotoCoreError"), ("aiohttp", "ClientError"), ("gcsfs.retry", "HttpError"))
+    return OSError, *(getattr(sys.modules[module], name) for module, name in clients if module in sys.modules)

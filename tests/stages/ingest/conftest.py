@@ -1,23 +1,27 @@
-"""A real web server on the loopback interface, with the manners of the web."""
+"""Real material: JPEGs, tars by `tarfile`, and a web server on the loopback interface with the manners of the web."""
 
 from __future__ import annotations
 
+import io
+import tarfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
+import pytest
+from PIL import Image
 
 
 class Site(BaseHTTPRequestHandler):
     """/ok/NAME serves `images[NAME]`; the other paths misbehave as they are called."""
 
-    images: dict[str, bytes] = {}
-    agents: list[str] = []
-    hits: list[str] = []
+    images: ClassVar[dict[str, bytes]]
+    agents: ClassVar[list[str]]
 
     def do_GET(self) -> None:
-        self.hits.append(self.path)
         self.agents.append(self.headers["User-Agent"])
         kind, _, name = self.path[1:].partition("/")
         if kind == "redirect":
@@ -60,16 +64,42 @@ class Site(BaseHTTPRequestHandler):
         pass
 
 
-@contextmanager
-def serving(images: dict[str, bytes]) -> Iterator[tuple[str, type[Site]]]:
-    """The site's address and its class, which remembers what was asked for."""
-    site = type("ThisSite", (Site,), {"images": images, "agents": [], "hits": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), site)
+def jpeg(colour: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 16), colour).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def images() -> dict[str, bytes]:
+    return {f"{name}.jpg": jpeg(colour) for name, colour in (("a", "red"), ("b", "blue"), ("c", "green"))}
+
+
+@pytest.fixture(scope="session")
+def tar_of() -> Callable[[Sequence[tuple[str, bytes]]], bytes]:
+    """Bytes of a tar with these members, as Python's `tarfile` writes it."""
+
+    def write(entries: Sequence[tuple[str, bytes]]) -> bytes:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            for name, data in entries:
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+        return buffer.getvalue()
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def site(images: dict[str, bytes]) -> Iterator[tuple[int, list[str]]]:
+    """The site's port on 127.0.0.1, and the user agents that it has seen."""
+    agents: list[str] = []
+    handler = type("ThisSite", (Site,), {"images": images, "agents": agents})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", site
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    yield server.server_port, agents
+    server.shutdown()
+    server.server_close()
+    thread.join()
