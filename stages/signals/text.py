@@ -100,11 +100,11 @@ def language_model(model: str = "default") -> Path:
 
 def detect(texts: Sequence[str], model: str = "default") -> tuple[list[str], np.ndarray]:
     """Per text the language code and its probability, float32 (n,)."""
-    lines = [text.replace("\n", " ") + "\n" for text in texts]
-    labels, scores = _fasttext(language_model(model)).multilinePredict(lines, 1, 0.0, "replace")
-    codes = [label[0].removeprefix("__label__") if label else "" for label in labels]
+    predict = _fasttext(language_model(model)).predict
+    best = [predict(text.replace("\n", " ") + "\n", 1, 0.0, "strict")[0] for text in texts]
     # fastText adds 1e-5 to a probability before its logarithm, so that certainty comes out above 1.
-    return codes, np.minimum([score[0] if len(score) else 0.0 for score in scores], 1.0).astype(np.float32)
+    scores = np.fromiter((min(score, 1.0) for score, _ in best), np.float32, len(best))
+    return [label.removeprefix("__label__") for _, label in best], scores
 
 
 @cache
