@@ -1,0 +1,194 @@
+"""Rows of the embedded sample as the sources give them: clean ones, and ones that are dirty by nature."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+
+from benchmarks.data import emoji, openclipart, photos
+from benchmarks.data.measures import Look, look
+from benchmarks.data.openclipart import Drawing
+from benchmarks.data.packages import WORDS, fetch
+from benchmarks.data.row import Row, draw, encode, has_alpha, pick, shrink
+
+MIN_SIDE, MAX_ASPECT, MIN_WORDS = 200, 3.0, 3
+MIN_ENTROPY, MIN_SPREAD, MIN_SHARPNESS = 1.0, 20.0, 100.0
+MIN_DISTANCE = 9  # perceptual hashes of two clean rows differ in more than 8 of 64 bits
+MAX_PIXELS = 30_000_000  # larger drawings need gigabytes to decode; they are in the full pool
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+class Stock:
+    """Accepts rows that look like no row accepted before, so that the only duplicates are the planted ones."""
+
+    def __init__(self) -> None:
+        self._looks: list[Look] = []
+        self._captions: set[str] = set()
+
+    def accept(self, row: Row) -> bool:
+        """Whether `row` is new in image and caption; if so, later rows must differ from it."""
+        caption = row.caption.lower()
+        if row.look is None or caption in self._captions or any(row.look.distance(old) < MIN_DISTANCE for old in self._looks):
+            return False
+        self._looks.append(row.look)
+        self._captions.add(caption)
+        return True
+
+
+def english(cache: Path) -> frozenset[str]:
+    """Lower-case English words of the Debian word list: the independent test of an English caption."""
+    lines = (fetch(WORDS, cache) / "usr/share/dict/american-english").read_text(encoding="utf-8").split()
+    return frozenset(word.lower().removesuffix("'s") for word in lines)
+
+
+def is_english(text: str, dictionary: frozenset[str], least: float = 0.75) -> bool:
+    """Whether at least `least` of the words of `text` are in the dictionary, and there are words."""
+    words = [word.lower() for word in _WORD.findall(text)]
+    return bool(words) and sum(word in dictionary for word in words) >= least * len(words)
+
+
+def is_clean(row: Row, dictionary: frozenset[str]) -> bool:
+    """The rules that every clean row keeps: size, shape, sharpness, content, caption length and language."""
+    seen = row.look
+    return (
+        seen is not None
+        and min(seen.width, seen.height) >= MIN_SIDE
+        and seen.aspect <= MAX_ASPECT
+        and seen.entropy >= MIN_ENTROPY
+        and seen.spread >= MIN_SPREAD
+        and seen.sharpness >= MIN_SHARPNESS
+        and len(row.caption.split()) >= MIN_WORDS
+        and is_english(row.caption, dictionary)
+    )
+
+
+def drawing_row(drawing: Drawing, caption: str, original: bool = False) -> Row:
+    """A row of `drawing`, scaled down and encoded as a hash of its path says, or byte for byte."""
+    if original:
+        data, extension = drawing.file.read_bytes(), "png"
+    else:
+        data, extension = _drawn(drawing)
+    return Row(
+        f"openclipart/{drawing.path}",
+        data,
+        extension,
+        caption,
+        "openclipart",
+        drawing.path,
+        openclipart.LICENCE,
+        look(data),
+        meta={"title": drawing.title},
+    )
+
+
+def _drawn(drawing: Drawing) -> tuple[bytes, str]:
+    with Image.open(drawing.file) as image:
+        small_already = max(image.size) <= 480 and drawing.file.stat().st_size <= 9_000
+        if small_already:
+            return drawing.file.read_bytes(), "png"
+        image.load()
+        scaled = shrink(image, pick((224, 256, 256, 288, 320, 384), drawing.path, "size"))
+    extension = pick(("png", "jpg", "jpg", "webp"), drawing.path, "format")
+    return encode(scaled, extension, pick((70, 75, 80, 85), drawing.path, "quality")), extension
+
+
+def large_row(drawing: Drawing, longest: int) -> Row:
+    """A row of `drawing` as a JPEG of `longest` px, for readers that decode at reduced scale."""
+    with Image.open(drawing.file) as image:
+        image.load()
+        data = encode(shrink(image, longest), "jpg", 60)
+    return replace(drawing_row(drawing, phrase(drawing)), image=data, extension="jpg", look=look(data))
+
+
+def phrase(drawing: Drawing) -> str:
+    """An English phrase of what the source says: title with description, or with keywords and folder."""
+    if drawing.says_more:
+        return drawing.caption
+    known = drawing.title.lower()
+    words = [word for word in drawing.keywords if word.lower() not in known][:4]
+    tags = _listed(words or [drawing.category.replace("_", " ")])
+    return pick(
+        (
+            f"A clip art picture of {drawing.title}, tagged with {tags}",
+            f"{drawing.title}: clip art picture about {tags}",
+            f"Drawing of {drawing.title} in the clip art collection on {tags}",
+        ),
+        drawing.path,
+        "phrase",
+    )
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def usable_drawings(everything: Iterable[Drawing]) -> list[Drawing]:
+    """Drawings of a size to work with, whose title is their own (at most three share it), in hashed order."""
+    drawings = list(everything)
+    titles = Counter(drawing.title for drawing in drawings)
+    kept = [one for one in drawings if one.title and titles[one.title] <= 3 and _size_fits(one)]
+    return sorted(kept, key=lambda one: draw(one.path))
+
+
+def _size_fits(drawing: Drawing) -> bool:
+    with Image.open(drawing.file) as image:
+        width, height = image.size
+    return width * height <= MAX_PIXELS and min(width, height) >= MIN_SIDE
+
+
+def emoji_row(one: emoji.Emoji, lang: str = "en") -> Row:
+    """A row of an emoji: the package's own WebP, or a palette PNG or JPEG by a hash of its name."""
+    data, extension = one.file.read_bytes(), pick(("webp", "webp", "png", "jpg"), one.file.name, "format")
+    if extension != "webp":
+        with Image.open(one.file) as image:
+            data = encode(image.convert("RGBA"), extension, 80)
+    name, words = one.names["en"]
+    caption = one.caption(lang)
+    if lang == "en":
+        caption = f"A 3D emoji of {name}, meaning {_listed(list(words[:3]))}" if words else f"A 3D emoji of {name}"
+    meta = {"title": name}
+    return Row(f"emoji/{lang}/{one.file.name}", data, extension, caption, "fluent-emoji", one.file.name, emoji.LICENCE, look(data), meta=meta)
+
+
+def photo_row(photo: photos.Photo) -> Row:
+    """A row of a photograph or region: JPEG of at most 512 px, at full size for the two largest files."""
+    with Image.open(photo.file) as image:
+        cut = image if photo.region == photos.WHOLE else image.crop(photo.region)
+        if has_alpha(cut):
+            cut = cut.convert("RGBA")
+        whole_large = photo.region == photos.WHOLE and max(image.size) >= 1000
+        data = encode(cut if whole_large else shrink(cut, 512), "jpg", 75 if whole_large else 85)
+    where = "" if photo.region == photos.WHOLE else "#" + ",".join(map(str, photo.region))
+    path = photo.file.name + where
+    return Row(f"photo/{path}", data, "jpg", photo.caption, "scikit-image", path, photo.licence, look(data))
+
+
+def dirty(everything: list[Drawing], dictionary: frozenset[str]) -> Iterator[Row]:
+    """Drawings whose own title breaks a rule, each named by the first rule it breaks, in hashed order."""
+    titles = Counter(drawing.title for drawing in everything)
+    for drawing in sorted(everything, key=lambda one: draw(one.path, "dirty")):
+        fault = title_fault(drawing.title, titles[drawing.title], dictionary)
+        if fault and drawing.file.stat().st_size <= 20_000 and _side(drawing) >= 33:
+            row = drawing_row(drawing, drawing.title, original=_side(drawing) < MIN_SIDE)
+            yield row.spoiled(f"real:{fault}", f"title used {titles[drawing.title]} times in the source")
+
+
+def title_fault(title: str, copies: int, dictionary: frozenset[str]) -> str:
+    """`empty_title`, `repeated_title` (ten drawings or more), `short_title` (under 3 words), `unknown_words`, or ''."""
+    if not title:
+        return "empty_title"
+    if copies >= 10:
+        return "repeated_title"
+    if len(title.split()) < MIN_WORDS:
+        return "short_title"
+    return "" if is_english(title, dictionary, least=0.5) else "unknown_words"
+
+
+def _side(drawing: Drawing) -> int:
+    with Image.open(drawing.file) as image:
+        return min(image.size)
