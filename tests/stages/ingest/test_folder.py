@@ -215,8 +215,8 @@ def test_no_permission_is_the_environments_fault(images: dict[str, bytes], name:
         (root / name).chmod(0)
         source = Folder(path=str(root))
         with (
-            tempfile.TemporaryDirectory() as out,
             unprivileged(),
+            tempfile.TemporaryDirectory() as out,
             pytest.raises(EnvironmentFault, match=f"{root}/{name}: .*allow it"),
         ):
             source.ingest(source.units()[0], Path(out) / "x.tar")
