@@ -19,8 +19,18 @@ def flat(hashes: np.ndarray) -> np.ndarray:
     return np.minimum(ones, 64 - ones) < FLAT_BITS
 
 
+def alike(a: np.ndarray, b: np.ndarray, distance: int) -> np.ndarray:
+    """Boolean (n,): hashes at most `distance` bits apart, fewer in proportion where one has fewer than 32 ones.
+
+    Half of a perceptual hash's bits are ones, but those of symmetric drawings: for them half of the frequencies, or
+    more, are zero whatever they show, and with the same allowance flags and stars would all be each other's copies.
+    """
+    ones = np.minimum(np.minimum(np.bitwise_count(a), np.bitwise_count(b)).astype(np.int64), 32)
+    return np.bitwise_count(a ^ b) * np.int64(32) <= distance * ones
+
+
 def near_pairs(hashes: np.ndarray, distance: int) -> Iterator[np.ndarray]:
-    """Index pairs, int64 (m, 2), of all hashes (uint64, distinct) at most `distance` bits apart; some come repeatedly.
+    """Index pairs, int64 (m, 2), of all hashes (uint64, distinct) that are `alike`; some come repeatedly.
 
     Block search (Manku, Jain and Das Sarma 2007): of distance + a blocks at least a agree. Each choice of a blocks is
     a key by which hashes are sorted, so that only those that share a key are compared. The more hashes, the more
@@ -75,7 +85,7 @@ def _within_runs(hashes: np.ndarray, keys: np.ndarray, by_key: np.ndarray, dista
         left = left[left + lag < len(keys)]
         left = left[keys[left] == keys[left + lag]]
         a, b = by_key[left], by_key[left + lag]
-        near = np.bitwise_count(hashes[a] ^ hashes[b]) <= distance
+        near = alike(hashes[a], hashes[b], distance)
         if near.any():
             yield np.column_stack([a[near], b[near]])
         lag += 1

@@ -13,7 +13,7 @@ from curate.scan import MemoryScan
 from filters.duplicates import FirstOfGroup
 from stages.select import dedup
 from stages.select.dedup import Duplicates, OnePerGroup
-from stages.select.hamming import components, flat, near_pairs
+from stages.select.hamming import alike, components, flat, near_pairs
 from stages.signals.hashes import to_hex
 
 BASES = np.random.default_rng(1).integers(0, 2**64, 6, dtype=np.uint64)
@@ -49,7 +49,7 @@ def facts(step: Duplicates, scan: MemoryScan) -> Columns:
 def test_near_pairs_are_all_pairs(apart: list[int], rows: list[tuple[int, set[int], int]], distance: int) -> None:
     hashes = np.unique(np.array([*apart, *(flipped(base, bits) for base, bits, _ in rows)], np.uint64))
     found = {tuple(sorted(pair)) for part in near_pairs(hashes, distance) for pair in part.tolist()}
-    close = np.bitwise_count(hashes[:, None] ^ hashes[None]) <= distance
+    close = alike(hashes[:, None], hashes[None], distance)
     assert found == {(i, j) for i, j in zip(*np.nonzero(close), strict=True) if i < j}
 
 
@@ -83,12 +83,21 @@ def test_groups_are_components_and_the_best_comes_first(
         assert found["dup_size"][i] == len(members)
 
 
+def test_few_ones_allow_few_differences() -> None:
+    full, half, three, two = np.array(
+        [[0x5555555555555555], [0x0055005500550055], [0b111 << 60], [0b11 << 60]], np.uint64
+    )
+    assert alike(full, full ^ three, 4)
+    assert not alike(half, half ^ three, 4)
+    assert alike(half, half ^ two, 4)
+
+
 def near_components(hashes: list[int], distance: int) -> list[int]:
     root = list(range(len(hashes)))
     for _ in hashes:
         for i, a in enumerate(hashes):
             for j, b in enumerate(hashes):
-                if (a ^ b).bit_count() <= distance:
+                if alike(np.array([a], np.uint64), np.array([b], np.uint64), distance).all():
                     root[i] = root[j] = min(root[i], root[j])
     return root
 
