@@ -6,7 +6,7 @@ from typing import Any
 
 from curate.errors import Locked
 from curate.pool import Pool
-from curate.storage import Storage, default_root
+from curate.storage import TEMPORARY, Storage, default_root
 
 
 def _pools(storage: Storage) -> list[Pool]:
@@ -29,7 +29,7 @@ def collect_garbage(root: str | None = None, dry_run: bool = False) -> dict[str,
         for folder in ("facts", "index", "shards"):
             stale += [path for path in _files(storage, f"{pool.folder}/{folder}") if path not in live]
     stale += [path for run in storage.list("runs") for path in _files(storage, f"runs/{run}/spill")]
-    stale += [path for path in _files(storage, "runs") if path.endswith(".tmp")]
+    stale += _files(storage, TEMPORARY)
     stale = sorted(set(stale))
     size = sum(int(storage.fs.size(storage.path(path)) or 0) for path in stale)
     if not dry_run:

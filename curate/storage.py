@@ -22,6 +22,10 @@ import pyarrow.parquet as pq
 
 from curate.errors import EnvironmentFault, MissingExtra, PoolError
 
+TEMPORARY = ".tmp"
+"""Folder under a local root for files being built: on the same disk, so that a rename is atomic, and out of the way of
+whoever reads the results, so that what a killed process leaves is seen by nobody but `curate gc`."""
+
 
 def default_root() -> str:
     """`CURATE_ROOT`, else `workspace` in the current folder."""
@@ -103,7 +107,8 @@ class Storage:
         try:
             if self.local:
                 os.makedirs(os.path.dirname(final), exist_ok=True)
-                temporary = Path(f"{os.path.dirname(final)}/.{os.path.basename(final)}.{uuid.uuid4().hex}.tmp")
+                os.makedirs(self.path(TEMPORARY), exist_ok=True)
+                temporary = Path(self.path(f"{TEMPORARY}/{uuid.uuid4().hex}-{os.path.basename(final)}"))
             else:
                 handle, name = tempfile.mkstemp(prefix="curate-")
                 os.close(handle)

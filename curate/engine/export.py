@@ -1,6 +1,6 @@
 """Exports what is kept: spill each source shard once, then write output shards, in parallel and idempotently.
 
-Every output shard commits with a record of its files under `export/.commits/<identity>`; the identity covers the kept
+Every output shard commits with a record of its files under `runs/<run>/commits/<identity>`; the identity covers the kept
 samples and everything that shapes their bytes, so a resumed run writes only what is missing, and a changed decision
 starts a new set.
 """
@@ -173,7 +173,7 @@ class ExportRun:
         """Write what is missing; returns format -> shards."""
         identity = self._collect()
         plan = ShardPlan.from_histogram(self.bins, self.spec.samples_per_shard)
-        commits, spill = f"{self.folder}/.commits/{identity}", f"{self.context.folder}/spill/{identity}"
+        commits, spill = f"{self.context.folder}/commits/{identity}", f"{self.context.folder}/spill/{identity}"
         self._clean(identity)
         done = {int(name[:8]): self.context.storage.read_json(f"{commits}/{name}") for name in self._list(commits)}
         done = {number: record for number, record in done.items() if self._present(record)}
@@ -227,11 +227,10 @@ class ExportRun:
     def _clean(self, identity: str) -> None:
         """Another export's files must not stay beside this one's."""
         storage = self.context.storage
-        others = [name for name in storage.list(f"{self.folder}/.commits") if name != identity]
+        commits = f"{self.context.folder}/commits"
+        others = [name for name in storage.list(commits) if name != identity]
         if others:
-            names = [name for name in storage.list(self.folder) if name != ".commits"]
-            storage.remove(f"{self.folder}/{name}" for name in names)
-            storage.remove(f"{self.folder}/.commits/{name}" for name in others)
+            storage.remove([self.folder, *(f"{commits}/{name}" for name in others)])
 
     def _spill(self, plan: ShardPlan, folder: str) -> None:
         context = self.context

@@ -15,7 +15,7 @@ from __future__ import annotations
 from curate.models.encoder import ImageTextEncoder, image_text_encoder, preparer
 from curate.models.imagenet import Classifier, classifier
 from curate.models.sentences import SentenceEncoder, sentence_encoder
-from curate.models.weights import Resolved, catalog, resolve
+from curate.models.specs import Resolved, catalog, resolve
 
 __all__ = [
     "Classifier",

@@ -46,13 +46,25 @@ def inference(device: torch.device) -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
-def in_batches(rows: np.ndarray, size: int, function: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
-    """Apply `function` to `rows` (n, ...) in slices of exactly `size`, the last one padded with zeros; yield real rows."""
+def in_batches(
+    rows: np.ndarray, size: int, device: torch.device, function: Callable[[np.ndarray], np.ndarray]
+) -> Iterator[np.ndarray]:
+    """Apply `function` under `inference` to slices of `rows` (n, ...), exactly `size` long: zeros fill up the last one.
+
+    Yields the results of the real rows, slice by slice.
+    """
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
         missing = size - len(part)
         full = np.concatenate([part, np.zeros((missing, *rows.shape[1:]), rows.dtype)]) if missing else part
-        yield function(full)[: len(part)]
+        with inference(device):
+            found = function(full)
+        yield found[: len(part)]
+
+
+def stacked(parts: Iterator[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """The parts as one float32 array; (0, *shape) when there are none."""
+    return np.concatenate([np.zeros((0, *shape), np.float32), *parts])
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from curate.errors import MissingExtra, ModelError
-from curate.models.weights import recall, remember
+from curate.models.cache import recall, remember
 
 _WANTED: Final = ["*.safetensors", "*.json", "*.txt", "*.model", "README.md"]
 

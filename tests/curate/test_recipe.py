@@ -29,7 +29,11 @@ def check(tmp_path: Path, text: str) -> str:
         (HEAD + "selct: []\n", "r.yaml:3", ["selct", "Did you mean 'select'"]),
         (HEAD + "select:\n  - step: filters.text.CaptionLenght\n", "r.yaml:4", ["filters.text.CaptionLength"]),
         (HEAD + "select:\n  - step: filters.text.CaptionLength\n    min_word: 3\n", "r.yaml:5", ["min_words"]),
-        (HEAD + "select:\n  - step: filters.text.CaptionLength\n    min_words: many\n", "r.yaml:5", ["integer", "many"]),
+        (
+            HEAD + "select:\n  - step: filters.text.CaptionLength\n    min_words: many\n",
+            "r.yaml:5",
+            ["integer", "many"],
+        ),
         (HEAD + "select:\n  - min_words: 3\n", "r.yaml:4", ["step"]),
         (HEAD + "signals:\n  - step: filters.text.Language\n    keep: en\n", "r.yaml:4", ["is no Signal"]),
         (HEAD + "signals:\n  - step: os.path.Signal\n", "r.yaml:4", ["outside stages, filters, synth"]),

@@ -123,7 +123,9 @@ def test_appended_and_changed_shards(write_recipe: Write, root: str, tars: Path,
     folder = tmp_path / "growing"
     folder.mkdir()
     shutil.copy(tars / "00000.tar", folder)
-    recipe = write_recipe(compute="all", pool={"step": "stages.ingest.webdataset.Webdataset", "path": f"{folder}/*.tar"})
+    recipe = write_recipe(
+        compute="all", pool={"step": "stages.ingest.webdataset.Webdataset", "path": f"{folder}/*.tar"}
+    )
     assert run(recipe, root)["entered"] == 40
     shutil.copy(tars / "00001.tar", folder)
     grown = run(recipe, root)

@@ -23,7 +23,7 @@ def drive(recipe: Path, root: str, *options: str) -> subprocess.CompletedProcess
     """The run in a process of its own, which may die."""
     command = [sys.executable, "-m", "curate.cli", "run", str(recipe), "--root", root, "--executor", "inline", "--json"]
     command += options
-    env = {**os.environ, "PYTHONPATH": PLUGINS, "CURATE_PLUGINS": "hostile_steps"}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([PLUGINS, os.environ.get("PYTHONPATH", "")]), "CURATE_PLUGINS": "hostile_steps"}
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=200)
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
-import os
 import re
-import tempfile
+import sys
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, Literal
 
 from curate.errors import MissingExtra, ModelError
+from curate.models.cache import file_sha256
 
 Kind = Literal["embedded", "open_clip", "transformers", "file"]
 
@@ -158,8 +157,6 @@ def _open_clip(spec: str, rest: str) -> Resolved:
 
 def _check_arch(spec: str, arch: str) -> None:
     """Architectures are the JSON files inside open_clip, and those that a program has added to it."""
-    import sys
-
     found = importlib.util.find_spec("open_clip")
     if found is None or found.origin is None:
         raise MissingExtra("open-clip-torch", extra="models")
@@ -218,42 +215,3 @@ def _resolved(
     whole = file_sha256(files[0]) if len(files) == 1 else hashlib.sha256(listed.encode()).hexdigest()
     size = sum(file.stat().st_size for file in files)
     return Resolved(spec, kind, path, tuple(files), whole, licence, size, revision, notes)
-
-
-def cache_folder() -> Path:
-    """`CURATE_CACHE`, else ~/.cache/curate. Everything in it can be deleted."""
-    return Path(os.environ.get("CURATE_CACHE") or Path.home() / ".cache" / "curate")
-
-
-def remember(table: str, key: str, value: list[int | str]) -> None:
-    """Note a value in a small JSON table of the cache. A cache that cannot be written only costs time."""
-    entries = recall(table) | {key: value}
-    try:
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=cache_folder(), suffix=".tmp", delete=False) as temporary:
-            json.dump(entries, temporary, indent=0, sort_keys=True)
-        os.replace(temporary.name, cache_folder() / f"{table}.json")
-    except OSError:
-        return
-
-
-def recall(table: str) -> dict[str, list[int | str]]:
-    """A table of the cache; empty when it is missing or broken."""
-    try:
-        found = json.loads((cache_folder() / f"{table}.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file, read again only when its size or modification time has changed."""
-    status = path.stat()
-    key, stamp = str(path.absolute()), [status.st_size, status.st_mtime_ns]
-    known = recall("sha256").get(key)
-    if known and known[:2] == stamp:
-        return str(known[2])
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    remember("sha256", key, [*stamp, found])
-    return found

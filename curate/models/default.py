@@ -1,0 +1,66 @@
+"""The encoder that needs no download: EfficientNet-Lite0 and all-MiniLM-L6-v2 in one space.
+
+Image side: ConSE (Norouzi et al. 2014, arXiv:1312.5650): sentence embeddings of the class names, weighted by the
+T largest class probabilities. docs/models/default-encoder.md has the method, the figures and the limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from curate.errors import MissingExtra
+from curate.models.device import in_batches, stacked, unit
+from curate.models.encoder import ImageTextEncoder
+from curate.models.imagenet import classifier, softmax
+from curate.models.imagenet import prepare as prepare_image
+from curate.models.sentences import sentence_encoder
+from curate.models.specs import own_weights
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+TOP: Final = 10
+"""T of ConSE, section 3.2: classes that take part."""
+
+
+def conse(probabilities: np.ndarray, class_embeddings: np.ndarray) -> np.ndarray:
+    """Probabilities (n, C) and class embeddings (C, d) to float32 (n, d), unit rows. Ties go to the lower class."""
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP]
+    weights = np.take_along_axis(probabilities, order, axis=1)
+    return unit(np.einsum("nt,ntd->nd", weights, class_embeddings[order]))
+
+
+class DefaultEncoder(ImageTextEncoder):
+    """Opened by `image_text_encoder("default")`."""
+
+    spec = "default"
+
+    def __init__(self, device: str) -> None:
+        """`device`: a torch device by name. Raises MissingExtra where a package of the extra `models` is missing."""
+        try:
+            from safetensors.numpy import load_file
+        except ImportError as error:
+            raise MissingExtra("safetensors", extra="models") from error
+        self._classifier = classifier("default", device)
+        self._sentences = sentence_encoder("default", device)
+        stored = load_file(own_weights())
+        self._class_embeddings = stored["class_embeddings"].astype(np.float32)
+        self.device, self.batch, self.dim = self._classifier.device, self._classifier.batch, self._sentences.dim
+
+    def prepare(self, image: Image) -> np.ndarray:
+        """uint8 (224, 224, 3), the whole image."""
+        return prepare_image(image)
+
+    def images_prepared(self, prepared: np.ndarray) -> np.ndarray:
+        """uint8 (n, 224, 224, 3) to float32 (n, d), unit rows."""
+        return stacked(in_batches(prepared, self.batch, self.device, self._image_batch), (self.dim,))
+
+    def texts(self, texts: Sequence[str]) -> np.ndarray:
+        """n strings to float32 (n, d), unit rows."""
+        return self._sentences.encode(texts)
+
+    def _image_batch(self, prepared: np.ndarray) -> np.ndarray:
+        return conse(softmax(self._classifier.see(prepared).logits), self._class_embeddings)

@@ -1,0 +1,96 @@
+"""Images and texts as unit vectors in one space: the interface that every image-text encoder here has."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from curate.models.device import pick
+from curate.models.specs import resolve
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+Prepare = Callable[["Image"], np.ndarray]
+"""From a PIL image of any mode and size to the model's input, uint8 (H, W, 3), H and W fixed by the model."""
+
+
+class ImageTextEncoder(ABC):
+    """`similarity = (images * texts).sum(axis=1)` in [-1, 1]. Open one with `image_text_encoder`.
+
+    A row of the result depends on its own image or text only: batches always have `batch` rows, padded where needed.
+    """
+
+    spec: str
+    """How it was asked for."""
+    dim: int
+    """Width d of the shared space."""
+    batch: int
+    """Rows of every batch that reaches the model."""
+    device: torch.device
+
+    @abstractmethod
+    def prepare(self, image: Image) -> np.ndarray:
+        """On a CPU worker: the model's input, uint8 (H, W, 3)."""
+
+    @abstractmethod
+    def images_prepared(self, prepared: np.ndarray) -> np.ndarray:
+        """What `prepare` gave, stacked, uint8 (n, H, W, 3), to float32 (n, d), unit rows."""
+
+    @abstractmethod
+    def texts(self, texts: Sequence[str]) -> np.ndarray:
+        """n strings to float32 (n, d), unit rows."""
+
+    def images(self, images: Sequence[Image]) -> np.ndarray:
+        """n PIL images to float32 (n, d), unit rows."""
+        rows = []
+        for at in range(0, len(images), self.batch):
+            part = [self.prepare(image) for image in images[at : at + self.batch]]
+            rows.append(self.images_prepared(np.stack(part)))
+        return np.concatenate(rows) if rows else np.zeros((0, self.dim), np.float32)
+
+
+def image_text_encoder(spec: str = "default", device: str = "auto") -> ImageTextEncoder:
+    """Open an encoder; the same spec and device give the same object, so weights are loaded once per process.
+
+    `spec`: see `curate.models`. `device`: auto, cpu, cuda or cuda:N. Raises ModelError, MissingExtra, EnvironmentFault.
+    """
+    return _open(spec, str(pick(device)))
+
+
+@lru_cache(maxsize=4)
+def _open(spec: str, device: str) -> ImageTextEncoder:
+    found = resolve(spec)
+    if spec == "default":
+        from curate.models.default import DefaultEncoder
+
+        return DefaultEncoder(device)
+    if found.kind == "open_clip":
+        from curate.models.openclip import OpenClipEncoder
+
+        return OpenClipEncoder(found, device)
+    from curate.models.hf import TransformersEncoder
+
+    return TransformersEncoder(found, device)
+
+
+@lru_cache(maxsize=4)
+def preparer(spec: str = "default") -> Prepare:
+    """`image_text_encoder(spec).prepare` without loading any weights: what a CPU worker needs."""
+    found = resolve(spec)
+    if spec in ("default", "classifier:default"):
+        from curate.models.imagenet import prepare
+
+        return prepare
+    if found.kind == "open_clip":
+        from curate.models.openclip import open_preparer
+
+        return open_preparer(found)
+    from curate.models.hf import open_processor
+
+    return open_processor(found).prepare

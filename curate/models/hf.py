@@ -1,0 +1,121 @@
+"""CLIP-type checkpoints in transformers' format (CLIP, SigLIP and their kin): safetensors only, no remote code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from curate.errors import MissingExtra, ModelError
+from curate.models.device import in_batches, pick, stacked, unit
+from curate.models.encoder import ImageTextEncoder
+from curate.models.specs import Resolved
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+_CPU_BATCH: Final = 8
+_GPU_BATCH: Final = 256
+_SAFE: Final = {"local_files_only": True, "trust_remote_code": False}
+
+
+@dataclass(frozen=True)
+class Processor:
+    """A checkpoint's image processor without its arithmetic: resize and crop only."""
+
+    processor: Any
+
+    def prepare(self, image: Image) -> np.ndarray:
+        """uint8 (H, W, 3)."""
+        made = self.processor(image.convert("RGB"), do_rescale=False, do_normalize=False, return_tensors="np")
+        pixels = np.asarray(made["pixel_values"][0]).transpose(1, 2, 0)
+        return np.ascontiguousarray(pixels.round().clip(0, 255).astype(np.uint8))
+
+    def normalise(self, prepared: np.ndarray) -> np.ndarray:
+        """uint8 (n, H, W, 3) to float32 (n, 3, H, W), as the checkpoint's preprocessor_config.json says."""
+        values = prepared.astype(np.float32)
+        if self.processor.do_rescale:
+            values *= np.float32(self.processor.rescale_factor)
+        if self.processor.do_normalize:
+            mean, std = self.processor.image_mean, self.processor.image_std
+            values = (values - np.array(mean, np.float32)) / np.array(std, np.float32)
+        return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
+
+
+class TransformersEncoder(ImageTextEncoder):
+    """Opened by `image_text_encoder("hf:…")` or `("file:…")`."""
+
+    def __init__(self, found: Resolved, device: str) -> None:
+        """Raises ModelError when the folder is no checkpoint of a model with an image and a text tower."""
+        transformers = _import()
+        self.spec, self.device = found.spec, pick(device)
+        self.batch = _GPU_BATCH if self.device.type == "cuda" else _CPU_BATCH
+        self._processor = open_processor(found)
+        try:
+            model = transformers.AutoModel.from_pretrained(found.path, use_safetensors=True, **_SAFE)
+            self._tokenizer = transformers.AutoTokenizer.from_pretrained(found.path, **_SAFE)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{found.spec}: transformers cannot load {found.path}: {error}") from error
+        if not (hasattr(model, "get_image_features") and hasattr(model, "get_text_features")):
+            raise ModelError(f"{found.spec}: {type(model).__name__} does not embed images and texts in one space")
+        self._model = model.eval().requires_grad_(False).to(self.device)
+        self._context: int = model.config.text_config.max_position_embeddings
+        self.dim = self.texts(["a"]).shape[1]
+
+    def prepare(self, image: Image) -> np.ndarray:
+        """uint8 (H, W, 3): the checkpoint's own resize and crop."""
+        return self._processor.prepare(image)
+
+    def images_prepared(self, prepared: np.ndarray) -> np.ndarray:
+        """uint8 (n, H, W, 3) to float32 (n, d), unit rows."""
+        return unit(stacked(in_batches(prepared, self.batch, self.device, self._image_batch), (self.dim,)))
+
+    def texts(self, texts: Sequence[str]) -> np.ndarray:
+        """n strings to float32 (n, d), unit rows; padded to and cut at the model's context length."""
+        if not texts:
+            return np.zeros((0, self.dim), np.float32)
+        made = self._tokenizer(
+            list(texts), padding="max_length", truncation=True, max_length=self._context, return_tensors="np"
+        )
+        mask = made.get("attention_mask", np.ones_like(made["input_ids"]))
+        tokens = np.stack([made["input_ids"], mask], axis=1).astype(np.int64)
+        return unit(np.concatenate(list(in_batches(tokens, self.batch, self.device, self._text_batch))))
+
+    def _image_batch(self, prepared: np.ndarray) -> np.ndarray:
+        import torch
+
+        pixels = torch.from_numpy(self._processor.normalise(prepared)).to(self.device)
+        return _pooled(self._model.get_image_features(pixel_values=pixels))
+
+    def _text_batch(self, tokens: np.ndarray) -> np.ndarray:
+        import torch
+
+        ids, mask = torch.from_numpy(tokens).to(self.device).unbind(dim=1)
+        named = {"attention_mask": mask} if "attention_mask" in self._tokenizer.model_input_names else {}
+        return _pooled(self._model.get_text_features(input_ids=ids, **named))
+
+
+def open_processor(found: Resolved) -> Processor:
+    """The checkpoint's image processor; no weights are read. Raises ModelError when it has none."""
+    transformers = _import()
+    try:
+        return Processor(transformers.AutoImageProcessor.from_pretrained(found.path, **_SAFE))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{found.spec}: {found.path} holds no image processor: {error}") from error
+
+
+def _pooled(features: Any) -> np.ndarray:
+    """transformers 5 wraps the projected embedding in an output object; version 4 gave the tensor."""
+    tensor: torch.Tensor = getattr(features, "pooler_output", features)
+    return np.asarray(tensor.float().cpu().numpy())
+
+
+def _import() -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise MissingExtra("transformers", extra="models") from error
+    return transformers

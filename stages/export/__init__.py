@@ -1,0 +1,1 @@
+"""Export: one deterministic global shuffle, then the same shards in every format."""
