@@ -6,7 +6,7 @@ from __future__ import annotations
 import posixpath
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -37,31 +37,30 @@ def find_files(patterns: Sequence[str], suffix: str) -> list[File]:
         PoolError: a pattern matches nothing, or a file named outright is missing.
     """
     found: dict[str, tuple[str, str]] = {}
-    folders = []
+    folders, stores = [], set()
     for pattern in patterns:
-        for one in expand_braces(pattern):
+        expanded = expand_braces(pattern)
+        stores.add(_refresh(expanded))
+        for one in expanded:
             folder, entries = _matches(one, suffix)
             folders.append(folder)
             found |= {path: (url, stamp) for path, url, stamp in entries if path not in found}
+    if len(stores) > 1:
+        raise PoolError(f"{', '.join(patterns)}: these are in different stores; make one pool of each")
     base = posixpath.commonpath(folders)
     return [File(url, posixpath.relpath(path, base), stamp) for path, (url, stamp) in found.items()]
 
 
 def expand_braces(pattern: str) -> list[str]:
     """`{00..12}` (the width is kept) and `{a,b}` spelt out, left to right, as the shell does."""
-    done, todo = [], [pattern]
-    while todo:
-        text = todo.pop(0)
-        head, brace, rest = text.partition("{")
-        body, close, tail = rest.partition("}")
-        if not brace or not close:
-            done.append(text)
-            continue
-        options = _range(body) or body.split(",")
-        if len(options) + len(todo) + len(done) > MAX_BRACES:
-            raise PoolError(f"{pattern}: more than {MAX_BRACES} files; name the folder or use a * instead")
-        todo = [head + option + tail for option in options] + todo
-    return done
+    head, brace, rest = pattern.partition("{")
+    body, close, tail = rest.partition("}")
+    if not brace or not close:
+        return [pattern]
+    options, ends = _range(body) or body.split(","), expand_braces(tail)
+    if len(options) * len(ends) > MAX_BRACES:
+        raise PoolError(f"{pattern}: more than {MAX_BRACES} files; name the folder or use a * instead")
+    return [head + option + end for option in options for end in ends]
 
 
 def _range(body: str) -> list[str]:
@@ -73,6 +72,19 @@ def _range(body: str) -> list[str]:
     return [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
 
 
+def _refresh(patterns: Sequence[str]) -> int:
+    """Forget old listings; of a range in a remote store, list each folder once instead of asking for each file."""
+    with faults(patterns[0]):
+        fs, _ = filesystem(patterns[0])
+        fs.invalidate_cache()
+        folders = {posixpath.dirname(pattern) for pattern in patterns} if len(patterns) > 1 else set[str]()
+        for folder in folders if not is_local(fs) else ():
+            if not any(char in folder for char in MAGIC):
+                with suppress(FileNotFoundError):
+                    fs.ls(filesystem(folder)[1])
+    return id(fs)
+
+
 def _matches(pattern: str, suffix: str) -> tuple[str, list[tuple[str, str, str]]]:
     """The fixed folder of a pattern without braces, and (path, path or URL, stamp) of each match."""
     with faults(pattern):
@@ -80,10 +92,10 @@ def _matches(pattern: str, suffix: str) -> tuple[str, list[tuple[str, str, str]]
         if any(char in pattern for char in MAGIC):
             fixed = path[: min(path.index(char) for char in MAGIC if char in path)]
             folder, infos = posixpath.dirname(fixed), fs.glob(path, detail=True)
-        elif fs.isdir(path):
-            folder, infos = path.rstrip("/"), fs.glob(f"{path.rstrip('/')}/*{suffix}", detail=True)
         else:
             folder, infos = posixpath.dirname(path), {path: fs.info(path)}
+            if infos[path]["type"] == "directory":
+                folder, infos = path.rstrip("/"), fs.glob(f"{path.rstrip('/')}/*{suffix}", detail=True)
     entries = [
         (path, unstrip(fs, path), stamp_of(info)) for path, info in sorted(infos.items()) if info["type"] == "file"
     ]

@@ -108,6 +108,12 @@ def test_a_vanished_tar_is_named(folder: Path) -> None:
         source.ingest(unit, NOWHERE)
 
 
+def test_refuses_a_mix_of_stores(folder: Path) -> None:
+    fsspec.filesystem("memory").pipe("/mixed/x.tar", b"")
+    with pytest.raises(PoolError, match="different stores"):
+        names((f"{folder}/00000.tar", "memory://mixed/x.tar"))
+
+
 def test_reads_memory(tars: dict[str, bytes]) -> None:
     fs = fsspec.filesystem("memory")
     fs.pipe({f"/pool-a/{name}": data for name, data in tars.items()})
@@ -150,6 +156,8 @@ def test_reads_s3(bucket: str, tars: dict[str, bytes]) -> None:
     done = source.ingest(units[1], NOWHERE)
     assert done.tar == "s3://pool/00001.tar"
     assert done.rows.equals(index_tar(io.BytesIO(tars["00001.tar"]), "x"))
+    fsspec.filesystem("s3").pipe("s3://pool/00003.tar", tars["00000.tar"])
+    assert names(f"{bucket}/{{00000..00003}}.tar") == names(bucket) == [*tars, "00003.tar"]
     with pytest.raises(PoolError, match="there is no such file"):
         source.ingest(Unit("x", "", {"tar": f"{bucket}/none.tar"}), NOWHERE)
     with pytest.raises(PoolError, match=r"there is no \.tar file here"):
