@@ -85,7 +85,7 @@ class Caption(Synth):
         """The classifier's input; a generating model's processor wants the image itself."""
         if self.model != "default":
             return None
-        from curate.models.classifier import prepare
+        from curate.models.imagenet import prepare
 
         return prepare(image)
 

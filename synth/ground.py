@@ -98,10 +98,10 @@ class Ground(Synth):
         return ("classifier:default", "sentence:default") if self.model == "default" else (self.model,)
 
     def prepare(self, image: Image) -> np.ndarray | None:
-        """The whole image squeezed into the classifier's square; a detector's processor wants the image itself."""
+        """The classifier's input; a detector's processor wants the image itself."""
         if self.model != "default":
             return None
-        from synth.backends.cam import prepare
+        from curate.models.imagenet import prepare
 
         return prepare(image)
 

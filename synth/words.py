@@ -67,5 +67,5 @@ def _longest(wanted: Sequence[str], there: Sequence[tuple[str, Word]]) -> tuple[
 
 def _around(words: Sequence[Word]) -> Box:
     corners = np.array([word["box"] for word in words], np.float32)
-    x1, y1, x2, y2 = (*corners[:, :2].min(axis=0).tolist(), *corners[:, 2:].max(axis=0).tolist())
-    return x1, y1, x2, y2
+    low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])

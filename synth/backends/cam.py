@@ -2,8 +2,8 @@
 
 A phrase is looked for in the classes whose names mean nearly the same (all-MiniLM-L6-v2, cosine >= SIMILAR). What they
 have together in probability, each weighted by its similarity, is the phrase's score. The box is that of Zhou et al.
-2016 (arXiv:1512.04150, section 3.2): of the map of the likeliest of them, the largest connected part above 20 % of its
-maximum. Words that stand in the image get their OCR box instead.
+2016 (arXiv:1512.04150, section 3.2): of the map of the likeliest of them, the largest connected part above a fraction
+of its maximum. Words that stand in the image get their OCR box instead.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from curate.contracts import Columns
 from curate.models import classifier, sentence_encoder
+from curate.models.imagenet import class_names
 from synth.boxes import Box
 from synth.ground import Grounded
 from synth.phrases import NounPhrase, noun_phrases
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 SIMILAR: Final = 0.6
 """A motor scooter is as close as this to 'motorcycle', a tripod not quite to 'camera'; 'man' is close to no class."""
-MAP_FRACTION: Final = 0.2
+MAP_FRACTION: Final = 0.4
+"""The paper takes 0.2 for its networks; the best fraction depends on the network (Choe et al. 2020, arXiv:2001.07437,
+section 4). For this one docs/methods/grounding.md has the measurement."""
 MAP_SIDE: Final = 56
 """The classifier's map is 7x7: it is interpolated to this before it is cut."""
 
@@ -71,15 +74,15 @@ class ClassMaps:
 
     def _candidates(self, images: np.ndarray, wanted: Sequence[tuple[int, NounPhrase]]) -> list[Candidate]:
         """Phrases that pass the threshold. An image of whose caption no phrase names a class is not looked at."""
-        named = [(row, phrase, class_weights(phrase.text.lower())) for row, phrase in wanted]
-        named = [entry for entry in named if entry[2].any()]
+        weights = class_weights([phrase.text.lower() for _, phrase in wanted])
+        named = [(row, phrase, own) for (row, phrase), own in zip(wanted, weights, strict=True) if own.any()]
         rows = sorted({row for row, _, _ in named})
         if not rows:
             return []
         probabilities = dict(zip(rows, classifier("default").probabilities(images[rows]), strict=True))
         found = []
-        for row, phrase, weights in named:
-            evidence = weights * probabilities[row]
+        for row, phrase, own in named:
+            evidence = own * probabilities[row]
             score = float(evidence.sum())
             if score >= self.threshold:
                 found.append(Candidate(row, phrase, score, int(np.argmax(evidence))))
@@ -100,17 +103,16 @@ def box_of_map(values: np.ndarray) -> Box | None:
     return x / MAP_SIDE, y / MAP_SIDE, (x + width) / MAP_SIDE, (y + height) / MAP_SIDE
 
 
-@lru_cache(maxsize=4096)
-def class_weights(phrase: str) -> np.ndarray:
-    """float32 (classes,): cosine of the phrase to each class name, 0 below SIMILAR."""
-    similarity = _class_embeddings() @ sentence_encoder("default").encode([phrase])[0]
+def class_weights(phrases: Sequence[str]) -> np.ndarray:
+    """float32 (n, classes): cosine of each phrase to each class name, 0 below SIMILAR."""
+    similarity = np.einsum("nd,cd->nc", sentence_encoder("default").encode(phrases), _class_embeddings())
     return np.where(similarity >= SIMILAR, similarity, 0).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
 def _class_embeddings() -> np.ndarray:
     """float32 (classes, 384), unit rows."""
-    return sentence_encoder("default").encode(list(classifier("default").names))
+    return sentence_encoder("default").encode(class_names())
 
 
 def _read(caption: str, words: Sequence[Word]) -> list[Grounded]:

@@ -1,8 +1,8 @@
 """Captions without a download: what the embedded classifier names and the text that was read, and nothing else.
 
-It states a class only when it holds half of the probability; a noun that several class names end in ('tiger cat',
-'Egyptian cat') when they do together; up to three classes as a guess that says so. Below that it names no thing, and
-without text either there is no caption.
+It states a class only when that holds half of the probability, and the noun that several class names end in ('tiger
+cat', 'Egyptian cat') when they do together and none stands out; up to three classes as a guess that says so. Below that
+it names no thing, and without text either there is no caption.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from curate.contracts import Columns
 from curate.models import classifier
+from curate.models.imagenet import class_names
 from synth.caption import Captioned
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ PROMPT: Final = "an image of {}"
 """Not `a photo of`: a classifier for photos cannot tell a drawing from one."""
 SURE: Final = 0.5
 """Probability that what is named has together: it is more likely right than wrong."""
+SPECIFIC: Final = 0.9
+"""Share of its noun's probability that a class needs to be named itself: breeds are often taken for one another."""
 MAX_GUESSES: Final = 3
 TEXT_SCORE: Final = 0.9
 """Lines that the recogniser is less sure of are not quoted: shapes read as letters score up to there."""
@@ -69,16 +72,16 @@ def name_thing(probabilities: np.ndarray) -> tuple[str | None, float]:
 
     The score of None is the probability of the likeliest class.
     """
-    names = classifier("default").names
+    names = class_names()
     order = np.argsort(-probabilities, kind="stable")
     best = float(probabilities[order[0]])
-    if best >= SURE:
-        return with_article(names[order[0]]), best
     nouns, members = _last_words()
     masses = members @ probabilities
     noun = int(np.argmax(masses))
-    if masses[noun] >= SURE:
+    if masses[noun] >= SURE and best < max(SURE, SPECIFIC * masses[noun]):
         return with_article(nouns[noun]), float(masses[noun])
+    if best >= SURE:
+        return with_article(names[order[0]]), best
     for count in range(2, MAX_GUESSES + 1):
         mass = float(probabilities[order[:count]].sum())
         if mass >= SURE:
@@ -89,7 +92,7 @@ def name_thing(probabilities: np.ndarray) -> tuple[str | None, float]:
 @lru_cache(maxsize=1)
 def _last_words() -> tuple[list[str], np.ndarray]:
     """Nouns that more than one class name ends in, and which do: float32 (nouns, classes)."""
-    lasts = [name.split()[-1] for name in classifier("default").names]
+    lasts = [name.split()[-1] for name in class_names()]
     nouns = sorted({last for last in lasts if lasts.count(last) > 1})
     return nouns, np.array([[last == noun for last in lasts] for noun in nouns], np.float32)
 

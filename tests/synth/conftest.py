@@ -5,11 +5,15 @@ Weights are random, so what they say means nothing; that it is loaded, asked, de
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from curate.contracts import Batch, Synth
 
 WORDS = [
     "a",
@@ -186,11 +190,17 @@ def save_owlv2(folder: Path) -> None:
     tokenizer = word_tokenizer(model_max_length=16)
     small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     config = Owlv2Config(
-        text_config={"vocab_size": len(tokenizer), "max_position_embeddings": 16, "eos_token_id": 2, **small},
+        text_config={
+            "vocab_size": len(tokenizer), "max_position_embeddings": 16, "pad_token_id": 0, "bos_token_id": 1,
+            "eos_token_id": 2, **small,
+        },
         vision_config={"image_size": 64, "patch_size": 16, **small},
         projection_dim=16,
-    )
-    Owlv2ForObjectDetection(config).save_pretrained(folder)
+    )  # fmt: skip
+    model = Owlv2ForObjectDetection(config)
+    for weight in (*model.box_head.parameters(), *model.class_head.parameters()):
+        weight.data.mul_(0.1)  # torch's own initialisation saturates their sigmoids
+    model.save_pretrained(folder)
     Owlv2Processor(Owlv2ImageProcessor(size={"height": 64, "width": 64}), tokenizer).save_pretrained(folder)
 
 
@@ -219,3 +229,28 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]
         return made[name]
 
     return spec
+
+
+@pytest.fixture(scope="session")
+def photos() -> list[Image.Image]:
+    """Three real photos of different shapes: a cat, a cup of coffee, an astronaut."""
+    from skimage import data
+
+    return [Image.fromarray(pixels) for pixels in (data.chelsea(), data.coffee(), data.astronaut())]
+
+
+@pytest.fixture
+def make_batch() -> Callable[..., Batch]:
+    """A batch of images as the engine makes one: their uids are 0, 1, … from `first`."""
+
+    def make(step: Synth, images: Sequence[Image.Image], first: int = 0, seed: int = 7, **columns: list[Any]) -> Batch:
+        uids = np.array([[0, first + i] for i in range(len(images))], np.uint64).reshape(-1, 2)
+        arrays: dict[str, np.ndarray] = {"uid": uids}
+        for name, values in columns.items():
+            arrays[name] = np.empty(len(values), object)
+            arrays[name][:] = values
+        prepared = [step.prepare(image) for image in images]
+        stack = None if prepared[0] is None else np.stack([item for item in prepared if item is not None])
+        return Batch(columns=arrays, images=images if stack is None else (), prepared=stack, seed=seed)
+
+    return make
