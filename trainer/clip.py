@@ -33,6 +33,10 @@ class Pairs:
     valid: Tensor
     corrupt: list[Corrupt]
 
+    def pin_memory(self) -> Pairs:
+        """The same batch in page-locked memory, from which copies to a GPU run beside the computation."""
+        return Pairs(self.images.pin_memory(), self.tokens.pin_memory(), self.valid.pin_memory(), self.corrupt)
+
     def to(self, device: torch.device) -> Pairs:
         """The same batch on another device."""
         images, tokens, valid = (t.to(device, non_blocking=True) for t in (self.images, self.tokens, self.valid))
@@ -60,7 +64,7 @@ class Clip:
         self._std = torch.tensor(config.std, device=process.device).view(1, 3, 1, 1) * 255
 
     def prepare(self, batch: Batch) -> Pairs:
-        """Samples to inputs; runs in the loader's threads. A corrupt sample is a black image with an empty caption."""
+        """Samples to inputs; runs in the loader's workers. A corrupt sample is a black image with an empty caption."""
         captions = [record["text"] if record is not None else "" for record in batch.records]
         images = torch.from_numpy(batch.images).permute(0, 3, 1, 2)
         return Pairs(images, self._tokenize(captions), torch.from_numpy(batch.valid), batch.corrupt)
@@ -97,7 +101,7 @@ class Clip:
 def info_nce(images: Tensor, texts: Tensor, scale: Tensor, valid: Tensor, process: Process) -> Tensor:
     """Symmetric InfoNCE (CLIP, figure 3) of this rank's rows against the columns of all ranks.
 
-    ``images``, ``texts``: unit rows (n, d); ``valid``: bool (n,), False for rows that are no pair and nobody's negative.
+    ``images``, ``texts``: unit rows (n, d); ``valid``: bool (n,), False where a row is no pair and nobody's negative.
     The mean over ranks of the value, and of its gradient, is that of one process with the whole batch.
     """
     everyone = process.gather(valid)

@@ -92,7 +92,7 @@ class Runtime(Section):
     parallel: Literal["ddp", "fsdp"] = "ddp"
     compile: bool = False
     threads: PositiveInt = 1  # of torch per process on a CPU: two processes of one thread beat one of two
-    workers: PositiveInt = 2  # threads that read and decode
+    workers: int = Field(default=2, ge=0)  # processes that read and decode, per rank; 0: none but the rank itself
     log_every: PositiveInt = 10
     checkpoint_every: PositiveInt = 200
 

@@ -1,4 +1,4 @@
-"""Samples by number: one interface over shard formats, the held-out split, an ordered stream of batches read ahead.
+"""Samples by number: one interface over shard formats, and the split into held-out and other samples.
 
 A corrupt sample is never replaced by another one: its place in the batch stays, marked invalid, so that the order of
 everything else is the same as without it, on any number of ranks. It is counted and named (``Batch.corrupt``).
@@ -7,12 +7,10 @@ everything else is the same as without it, on any number of ranks. It is counted
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +18,9 @@ import numpy.typing as npt
 from trainer.config import Config, Split
 from trainer.errors import BadSample
 from trainer.index import Index, held_out
-from trainer.order import Draw, FloatArray, IntArray, Order
+from trainer.order import FloatArray, IntArray
 
 Pixels = npt.NDArray[np.uint8]
-Prepared = TypeVar("Prepared")
 Record = dict[str, Any]  # a sample's json, with "uid" and its caption as "text"
 
 CENTRE = (1.0, 0.5, 0.5)  # the crop that evaluation uses: (side as share of the short side, x, y in [0, 1])
@@ -95,8 +92,8 @@ class Subset:
         images = np.zeros((len(ids), side, side, 3), dtype=np.uint8)
         records: list[Record | None] = []
         corrupt: list[Corrupt] = []
-        for place, (number, crop) in enumerate(zip(ids, crops, strict=True)):
-            shard, row = self.locate(int(number))
+        for place, (number, crop) in enumerate(zip(ids.tolist(), crops.tolist(), strict=True)):
+            shard, row = self.locate(number)
             try:
                 sample = self.shards.read(shard, row, crop, side)
             except BadSample as error:
@@ -119,41 +116,6 @@ def open_shards(config: Config, rank: int = 0, world: int = 1) -> Shards:
     from trainer.tar import TarShards
 
     return TarShards(folder, cache, config.data.split.field, rank, world)
-
-
-@dataclass(frozen=True)
-class Stream(Generic[Prepared]):
-    """One rank's endless batches, read and decoded ahead by threads.
-
-    Threads only run ahead: their number cannot change the order. Threads rather than processes, since reading, decoding
-    and resizing happen in C without the interpreter's lock, and nothing has to be copied between processes.
-    """
-
-    subset: Subset
-    order: Order
-    prepare: Callable[[Batch], Prepared]
-    side: int
-    crop_area: float  # least area of the random crop, see random_crops
-    batch: int  # samples per step over all ranks
-    rank: int = 0
-    world: int = 1
-    workers: int = 2
-
-    def since(self, position: int) -> Generator[Prepared, None, None]:
-        """Batches from a position of the stream on; close the generator to stop the threads."""
-        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="loader")
-        ahead: deque[Future[Prepared]] = deque()
-        try:
-            while True:
-                while len(ahead) < 2 * self.workers:
-                    ahead.append(pool.submit(self._load, self.order.batch(position, self.batch, self.rank, self.world)))
-                    position += self.batch
-                yield ahead.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    def _load(self, draw: Draw) -> Prepared:
-        return self.prepare(self.subset.load(draw.ids, random_crops(draw.noise, self.crop_area), self.side))
 
 
 def random_crops(noise: FloatArray, least_area: float) -> FloatArray:

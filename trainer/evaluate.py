@@ -42,8 +42,8 @@ def retrieval(task: Clip, model: nn.Module, subset: Subset, config: Config, proc
 def ranks_of(similarity: npt.NDArray[np.float32], same: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """How many wrong candidates come before the best right one, int64 (n,): 0 is a hit at 1.
 
-    ``similarity``: (queries, candidates). ``same``: bool of the same shape, right answers (equal captions cannot be
-    told apart, so each counts). Ties count against the model: one that gives all candidates one score has found nothing.
+    ``similarity``: (queries, candidates). ``same``: bool of the same shape, the right answers (equal captions cannot be
+    told apart: each counts). Ties count against the model: one that gives all candidates one score has found nothing.
     """
     best = np.where(same, similarity, -np.inf).max(axis=1, keepdims=True)
     return np.asarray(((similarity >= best) & ~same).sum(axis=1))

@@ -25,7 +25,8 @@ from trainer.errors import BadSample, DataError
 from trainer.index import FACTS, Index, cached_indexes, facts_of, shard_files
 
 _KINDS = {"jpg": "image", "jpeg": "image", "png": "image", "webp": "image", "txt": "text", "json": "json"}
-_SPANS = [(kind, "<i8", 2) for kind in ("image", "text", "json")]  # byte offset and size; (0, 0) where there is none
+# Byte offset and size of a member; (0, 0) where there is none.
+_SPANS = [(f"{kind}_{part}", "<i8") for kind in ("image", "text", "json") for part in ("at", "size")]
 _DTYPE = np.dtype(FACTS + _SPANS)
 # What Pillow raises for bytes that are not the image they claim to be.
 _BAD_IMAGE = (
@@ -48,10 +49,12 @@ class TarShards(Shards):
 
     def read(self, shard: int, row: int, crop: Sequence[float], side: int) -> Sample:
         """As Shards.read."""
-        entry, file = self.indexes[shard][row], self._open(shard)
-        record = _record(file.at(*entry["json"].tolist()), file.at(*entry["text"].tolist()))
-        record.setdefault("uid", entry["uid"].decode())
-        return Sample(decode(file.at(*entry["image"].tolist()), crop, side), record)
+        uid, _, _, *spans = self.indexes[shard][row].item()
+        file = self._open(shard)
+        image, text, meta = (file.at(at, size) for at, size in zip(spans[::2], spans[1::2], strict=True))
+        record = _record(meta, text)
+        record.setdefault("uid", uid.decode())
+        return Sample(decode(image, crop, side), record)
 
 
 def index_tar(path: Path, field: str | None) -> Index:
@@ -115,7 +118,8 @@ def _row(key: str, spans: Spans, file: _File, field: str | None) -> tuple[object
         record = _json(file.at(*spans.get("json", (0, 0))))
     except BadSample:
         record = {}  # named when it is read
-    return *facts_of(record, key, field), *(spans.get(kind, (0, 0)) for kind in ("image", "text", "json"))
+    places = (number for kind in ("image", "text", "json") for number in spans.get(kind, (0, 0)))
+    return *facts_of(record, key, field), *places
 
 
 def _record(meta: bytes, text: bytes) -> Record:

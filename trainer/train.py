@@ -20,12 +20,13 @@ from trainer import checkpoint
 from trainer.checkpoint import Progress
 from trainer.clip import Clip, Pairs
 from trainer.config import Config
-from trainer.data import Stream, Subset, open_shards
+from trainer.data import Subset, open_shards
 from trainer.errors import ConfigError, DataError, TrainError
 from trainer.evaluate import retrieval
 from trainer.log import Log
 from trainer.order import Order
 from trainer.parallel import Process, session, wrap
+from trainer.stream import Stream
 
 Metrics = dict[str, Any]
 

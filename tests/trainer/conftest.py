@@ -29,7 +29,7 @@ def configure(tmp_path: Path, tars: Path) -> Configure:
             "data": {"path": str(tars)},
             "model": {"config": TINY},
             "train": {"batch_size": 16, "steps": 12, "lr": 1e-3, "warmup": 2},
-            "runtime": {"log_every": 1, "checkpoint_every": 4},
+            "runtime": {"log_every": 1, "checkpoint_every": 4, "workers": 0},
         }
         for section, values in sections.items():
             tree[section] = tree.get(section, {}) | values

@@ -13,10 +13,11 @@ from PIL import Image
 
 from tests.trainer.shapes import add, jpeg, scene, uid_of, write_tars
 from trainer.config import Split
-from trainer.data import CENTRE, Batch, Stream, Subset, crop_box, random_crops
+from trainer.data import CENTRE, Batch, Subset, crop_box, random_crops
 from trainer.errors import BadSample, DataError
 from trainer.index import uid_hash
 from trainer.order import Order
+from trainer.stream import Stream
 from trainer.tar import TarShards, decode
 
 ALL = Split(fraction=0)
@@ -94,6 +95,7 @@ def test_stream_does_not_depend_on_workers_or_ranks(tars: Path, tmp_path: Path) 
     alone = read(1)
     uids = [sample[0] for batch in alone for sample in batch]  # an epoch and four samples, three of them corrupt
     assert 3 <= uids.count(None) <= 6 and len(set(uids)) == 138
+    assert read(0) == alone
     assert read(3) == alone
     assert read(2, world=4) == alone
 

@@ -79,7 +79,11 @@ def test_too_many_corrupt_samples_stop_the_run(configure: Configure, tmp_path: P
 
 @pytest.mark.parametrize("killer", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_to_bitwise_equal_weights(killer: signal.Signals, configure: Configure) -> None:
-    undisturbed, stopped = configure("undisturbed", train={"steps": 60}), configure("stopped", train={"steps": 60})
+    train = {"steps": 40}
+    undisturbed, stopped = (
+        configure("undisturbed", train=train),
+        configure("stopped", train=train, runtime={"workers": 2}),
+    )
     command = [sys.executable, "-m", "trainer", str(stopped)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (out(stopped) / "checkpoint.pt").exists():
@@ -93,10 +97,10 @@ def test_a_stopped_run_goes_on_to_bitwise_equal_weights(killer: signal.Signals, 
         assert process.returncode == -signal.SIGKILL
     assert not (out(stopped) / "metrics.json").exists()
     metrics = trainer.run(stopped)
-    assert 0 < metrics["resumed_from"] < 60
+    assert 0 < metrics["resumed_from"] < 40
     trainer.run(undisturbed)
     assert_equal_states(stopped, undisturbed)
-    assert steps(stopped) == list(range(1, 61)), "the log tells each step once"
+    assert steps(stopped) == list(range(1, 41)), "the log tells each step once"
     losses = [[line["loss"] for line in lines(path) if "loss" in line] for path in (stopped, undisturbed)]
     assert losses[0] == losses[1]
 
