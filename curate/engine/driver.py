@@ -22,6 +22,7 @@ from curate.errors import CurateError, EnvironmentFault, PoolError, Stopped
 from curate.plan import Fit, Global, Node, Pass, Rule
 from curate.pool import Shard
 from curate.schema import DROPPED, FAILED, KEPT
+from stages.export.card import dataset_card
 
 
 @dataclass
@@ -221,6 +222,9 @@ def drive(context: Context, limit: int | None = None) -> dict[str, Any]:
         context.pool.compact_log()
         seconds = time.perf_counter() - started
         manifest = write_manifest(context, decider, counts, "complete", exports, seconds)
+        for kind in exports:
+            card = dataset_card(manifest, kind)
+            context.storage.write(f"{context.folder}/export/{kind}/README.md", card.encode())
     except KeyboardInterrupt:
         stamp_status(context, "interrupted")
         raise
