@@ -109,7 +109,13 @@ def test_ten_kills_inline_give_the_same_bytes(recipe: Path, tmp_path: Path) -> N
 def test_interrupt_is_clean_and_can_be_resumed(recipe: Path, tmp_path: Path) -> None:
     root = tmp_path / "interrupted"
     line = command(recipe, str(root), "--executor", "inline", "--set", "chunk_rows=1")
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        line,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background shells start us with it ignored
+    )
     while not list(root.rglob("facts/*/parts/*")):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
