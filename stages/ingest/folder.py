@@ -103,10 +103,7 @@ class Folder(Source):
             return entry.key, {suffix: image, **self._words(root, entry)}
         except Refused as refused:
             fields = json.loads(entry.row) if entry.row else {}
-            url = fields.get("url")
-            return failed_row(
-                entry.key, str(refused), entry.text, url if isinstance(url, str) else None, fields.get("uid")
-            )
+            return failed_row(entry.key, str(refused), entry.text, fields.get("url"), fields.get("uid"))
 
     def _words(self, root: str, entry: Entry) -> dict[str, bytes]:
         """The caption and the JSON that go with an image."""

@@ -35,11 +35,11 @@ def table_of(rows: Iterable[Row]) -> pa.Table:
     return pa.table([pa.array(column, field.type) for column, field in zip(columns, INDEX, strict=True)], schema=INDEX)
 
 
-def failed_row(key: str, error: str, text: str | None, url: str | None, uid: object = None) -> Row:
+def failed_row(key: str, error: str, text: object = None, url: object = None, uid: object = None) -> Row:
     """A record that could not be had. Without a uid of its own it is told apart by its URL instead of its image."""
-    key, text, url = safe_key(key), clean(text), clean(url)
-    digest = hashlib.sha256(url.encode()).digest() if url else b""
-    return Row(parse_uid(uid) or make_uid(key, text, digest), key, text, url, error=clean(error))
+    key, words, link = safe_key(key), clean(text), clean(url)
+    digest = hashlib.sha256(link.encode()).digest() if link else b""
+    return Row(parse_uid(uid) or make_uid(key, words, digest), key, words, link, error=clean(error))
 
 
 def safe_key(name: str) -> str:
@@ -49,14 +49,6 @@ def safe_key(name: str) -> str:
     return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), name)
 
 
-def clean(text: str | None) -> str | None:
-    """The text with lone surrogates, which no file can hold, replaced by U+FFFD."""
-    return None if text is None else text.encode("utf-8", "replace").decode() if not _valid(text) else text
-
-
-def _valid(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def clean(text: object) -> str | None:
+    """The text with lone surrogates, which no file can hold, replaced by `?`; None if it is no text."""
+    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else None

@@ -258,9 +258,15 @@ def _collect(shards: list[Path], urls: dict[int, str], log: str) -> Found:
                 found[row["row"]] = places[row["key"]]
     if len(found) < len(urls):
         raise EnvironmentFault(f"img2dataset lost {len(urls) - len(found)} rows (disk full?); it said: {log}")
-    if all(isinstance(result, str) and any(sign in result for sign in OFFLINE) for result in found.values()):
+    if is_offline(urls, found):
         raise EnvironmentFault("no network: not one host could be reached; run the same command when there is one")
     return found
+
+
+def is_offline(urls: dict[int, str], found: Found) -> bool:
+    """Whether the network is what failed: of several hosts, none could be looked up or reached."""
+    several = len({urlsplit(url).hostname for url in urls.values()}) > 1
+    return several and all(isinstance(end, str) and any(sign in end for sign in OFFLINE) for end in found.values())
 
 
 def _is_image(name: str) -> bool:

@@ -30,7 +30,10 @@ class Webdataset(Source):
     )
 
     def units(self) -> list[Unit]:
-        """One unit per tar, in the order of the list, sorted by path within each pattern."""
+        """One unit per tar, in the order of the list, sorted by path within each pattern.
+
+        The stamp holds the place as well: a tar that moved is indexed again, since the index says where it is.
+        """
         patterns = [self.path] if isinstance(self.path, str) else list(self.path)
         if not patterns:
             raise PoolError("webdataset: `path` is an empty list; name a folder, a file, a glob or a range")
@@ -38,7 +41,7 @@ class Webdataset(Source):
         for file in find_files(patterns, ".tar"):
             if not file.path.endswith(".tar"):
                 raise PoolError(f"{file.path}: not named .tar; a compressed archive has to be unpacked to a plain .tar")
-            stamp = file.stamp + _stamp(_downloads(file.path))
+            stamp = f"{file.path} {file.stamp}{_stamp(_downloads(file.path))}"
             units.append(Unit(file.name, stamp, {"tar": file.path}))
         return units
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from curate.errors import EnvironmentFault, PoolError
 from stages.ingest import fetch
-from stages.ingest.urls import UrlList, check_url, sniff
+from stages.ingest.urls import UrlList, check_url, is_offline, sniff
 
 Answers = dict[str, str | None]
 WAYS = {
@@ -32,7 +32,7 @@ WAYS = {
     "optout": "download: Use of image disallowed by X-Robots-Tag directive",
     "html": None,
     "large": "download: refused: the answer is larger than 1000000 bytes",
-    "drip": "download: refused: no complete answer within 2 s",
+    "drip": "download: refused: no complete answer within 4 s",
 }
 OTHERS = {
     "http://127.0.0.1:{port}/ok/a.jpg": "download: refused: 127.0.0.1 is at 127.0.0.1, which is no public address",
@@ -58,7 +58,7 @@ def write_list(path: Path, asked: Mapping[str, str | None]) -> Path:
 def url_list(path: Path, **fields: Any) -> UrlList:
     limits: dict[str, Any] = {
         "timeout": 5,
-        "deadline": 2,
+        "deadline": 4,
         "retries": 0,
         "max_megabytes": 1,
         "allow_private": ("localhost",),
@@ -72,7 +72,7 @@ def test_the_web_as_it_is(
     port, agents = site
     asked = answers(port)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # behind one, addresses could not be checked
-    source = url_list(write_list(tmp_path / "list.jsonl", asked), processes=2, contact="mailto:me@example.org")
+    source = url_list(write_list(tmp_path / "list.jsonl", asked), contact="mailto:me@example.org")
     (unit,) = source.units()
     target = tmp_path / "x.tar"
     rows = source.ingest(unit, target).rows.to_pylist()
@@ -163,6 +163,22 @@ def test_nothing_to_fetch_starts_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(fetch, "__file__", str(tmp_path / "none.py"))
     source = url_list(write_list(tmp_path / "list.jsonl", {"ftp://h/": None}))
     assert source.ingest(source.units()[0], tmp_path / "x.tar").rows["offset"].null_count == 2
+
+
+@pytest.mark.parametrize(
+    ("other", "first", "expected"),
+    [
+        ("http://b/", "download: [Errno -3] Temporary failure in name resolution", True),
+        ("http://a/2", "download: [Errno -3] Temporary failure in name resolution", False),  # one host may just be gone
+        ("http://b/", "download: HTTP Error 404: Not Found", False),
+        ("http://b/", (Path("x.tar"), 0, 1), False),
+    ],
+)
+def test_tells_no_network_from_dead_links(other: str, first: str | tuple[Path, int, int], expected: bool) -> None:
+    assert (
+        is_offline({0: "http://a/1", 1: other}, {0: first, 1: "download: [Errno 101] Network is unreachable"})
+        is expected
+    )
 
 
 def test_units(tmp_path: Path) -> None:

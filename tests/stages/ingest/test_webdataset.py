@@ -54,7 +54,9 @@ def test_names_outlive_a_move_and_growth(folder: Path, tars: dict[str, bytes]) -
         (folder / "old" / part).mkdir(parents=True)
     (folder / "old/x/0.tar").write_bytes(tars["00000.tar"])
     assert names(f"{folder}/old/*/*.tar") == ["x/0.tar"]
+    before = Webdataset(path=f"{folder}/old/*/*.tar").units()[0]
     (folder / "old").rename(folder / "new")
+    assert Webdataset(path=f"{folder}/new/*/*.tar").units()[0].stamp != before.stamp
     (folder / "new/y/0.tar").write_bytes(tars["00001.tar"])
     assert names(f"{folder}/new/*/*.tar") == ["x/0.tar", "y/0.tar"]
 
@@ -213,6 +215,15 @@ def test_failed_downloads_are_rows(folder: Path) -> None:
     uids = rows["uid"].to_pylist()
     assert uids[1] == bytes.fromhex(UID[::-1]) and uids[5] == bytes.fromhex(UID)
     assert len(set(uids)) == 6
+
+
+def test_captions_of_any_type_are_survived(folder: Path) -> None:
+    pq.write_table(
+        pa.table({"key": ["9"], "status": ["failed"], "error_message": ["e"], "url": ["http://h"], "caption": [7]}),
+        folder / "00000.parquet",
+    )
+    source = Webdataset(path=str(folder))
+    assert source.ingest(source.units()[0], NOWHERE).rows.to_pylist()[-1]["text"] is None
 
 
 def test_its_table_belongs_to_the_stamp(folder: Path) -> None:
