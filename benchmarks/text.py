@@ -18,6 +18,7 @@ import numpy as np
 from curate.contracts import Batch, Columns
 from filters.text import CaptionLength, CleanText, Language
 from stages.signals import text as signals
+from stages.signals.faults import faults
 
 CAPTIONS, BATCH = 20_000, 256
 VOCABULARY = (
@@ -41,13 +42,13 @@ def captions(n: int = CAPTIONS) -> list[str]:
     ]
 
 
-def plain_stats(texts: Sequence[str]) -> list[tuple[int, int, float, int]]:
-    """Words, characters, share of letters and URLs, caption by caption."""
+def plain_stats(texts: Sequence[str]) -> list[tuple[int, int, float, str]]:
+    """Words, characters, share of letters and faults, caption by caption."""
     found = []
     for text in texts:
         solid = sum(not character.isspace() for character in text)
         letters = sum(map(str.isalpha, text)) / max(1, solid)
-        found.append((len(text.split()), len(text), letters, len(signals._URL.findall(text))))
+        found.append((len(text.split()), len(text), letters, ",".join(faults(text))))
     return found
 
 
@@ -58,10 +59,11 @@ def plain_language(texts: Sequence[str]) -> list[str]:
 
 
 def plain_rules(columns: Columns) -> list[bool]:
-    """Length and language, caption by caption."""
-    rows = zip(columns["caption_words"], columns["caption_chars"], columns["lang"], columns["lang_score"], strict=True)
+    """Length, language and faults, caption by caption."""
+    names = ("caption_words", "caption_chars", "lang", "lang_score", "caption_faults")
     return [
-        bool(words >= 3 and 6 <= chars <= 200 and lang == "en" and score >= 0.3) for words, chars, lang, score in rows
+        bool(words >= 3 and 6 <= chars <= 200 and lang == "en" and score >= 0.3 and not faulty)
+        for words, chars, lang, score, faulty in zip(*(columns[name] for name in names), strict=True)
     ]
 
 
@@ -89,23 +91,20 @@ def measure() -> list[dict[str, float | str]]:
     assert [row[0] for row in plain_stats(texts)] == list(stats["caption_words"])
     assert [label.removeprefix("__label__") for label in plain_language(texts)] == list(language["lang"])
     facts: Columns = {name: np.asarray(values) for name, values in {**whole.columns, **stats, **language}.items()}
-    rules = (CaptionLength(min_words=3, min_chars=6, max_chars=200), Language(keep="en", min_score=0.3))
+    rules = (CaptionLength(min_words=3, min_chars=6, max_chars=200), Language(keep="en", min_score=0.3), CleanText())
 
     def chosen() -> np.ndarray:
         return np.logical_and.reduce([rule(facts) for rule in rules])
 
     assert chosen().tolist() == plain_rules(facts)
-    clean = CleanText()
-    pairs: dict[str, tuple[Callable[[], object], Callable[[], object] | None]] = {
+    pairs: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
         "CaptionStats": (batched(signals.CaptionStats().compute, texts), lambda: plain_stats(texts)),
         "Language": (batched(signals.Language().compute, texts), lambda: plain_language(texts)),
-        "length and language rules": (chosen, lambda: plain_rules(facts)),
-        "CleanText": (lambda: clean(facts), None),
+        "three rules": (chosen, lambda: plain_rules(facts)),
     }
     rows: list[dict[str, float | str]] = []
     for name, (ours, plain) in pairs.items():
-        row: dict[str, float | str] = {"step": name, "ours": rate(ours)}
-        rows.append(row if plain is None else {**row, "plain": rate(plain)})
+        rows.append({"step": name, "ours": rate(ours), "plain": rate(plain)})
     return rows
 
 
@@ -117,7 +116,5 @@ def main(json: bool = False) -> None:
         return
     print(f"captions/s on one core\n{'':28}{'ours':>12}{'plain':>12}{'ratio':>8}")
     for row in rows:
-        ours = f"{row['step']:28}{row['ours']:12,.0f}"
-        print(
-            ours + (f"{row['plain']:12,.0f}{float(row['ours']) / float(row['plain']):7.1f}x" if "plain" in row else "")
-        )
+        ratio = float(row["ours"]) / float(row["plain"])
+        print(f"{row['step']:28}{row['ours']:12,.0f}{row['plain']:12,.0f}{ratio:7.1f}x")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import ConfigDict, Field, model_validator
@@ -81,41 +80,21 @@ class Letters(Filter):
         return all_within(columns, self.bounds())
 
 
-_FAULTS = {
-    "urls": r"https?://|www\.[a-z0-9]",
-    # The whole caption is a file's name, or the number that a camera, telephone or screen gave it.
-    "filenames": r"\A\s*[^\s/\\]*[\w)-]\.(?:jpe?g|png|gif|webp|bmp|tiff?|svg|heic|psd|cr2|nef)\s*\Z"
-    r"|\A\s*(?:img|dscn?|dscf|dsc|pict|pxl|mvi|p|image|photo|screenshot)[ _-]?\d{3,}[\w-]*\s*\Z",
-    # HTML tags, entities and forum codes; "a < b" and "R&B" are none.
-    "markup": r"</?[a-z][a-z0-9]*(?:\s[^<>]*)?/?>|<!--|&(?:[a-z]{2,8}|#\d{1,7}|#x[0-9a-f]{1,6});"
-    r"|\[/?(?:url|img)[=\]]|\[/[bi]\]",
-    # C0 and C1 controls except tab and line breaks, bidirectional overrides, the replacement character, private use
-    # (icon fonts). Joiners and variation selectors are legitimate: emoji and Indic scripts need them.
-    "controls": "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ue000-\uf8ff\ufffd]",
-}
-
-
 class CleanText(Filter):
-    """Drops captions that nobody wrote as one: URLs, file names, markup, control characters. Each can be allowed."""
+    """Drops captions that nobody wrote as one: addresses, file names, markup, control characters, a shop's phrases.
 
-    needs: ClassVar[tuple[str, ...]] = ("text",)
+    `CaptionStats` finds the faults (`stages/signals/faults.py` has the rules); `allow` names those that may stay.
+    """
 
-    urls: bool = Field(default=True, description="drop captions that hold an address of the web")
-    filenames: bool = Field(default=True, description="drop captions that are a file's name and nothing else")
-    markup: bool = Field(default=True, description="drop captions with HTML tags, entities or forum codes")
-    controls: bool = Field(default=True, description="drop captions with control or private-use characters")
+    needs: ClassVar[tuple[str, ...]] = ("caption_faults",)
 
-    @model_validator(mode="after")
-    def _drops_something(self) -> Self:
-        if not self._active():
-            raise ValueError("at least one of urls, filenames, markup, controls has to be true")
-        return self
+    allow: tuple[Literal["address", "filename", "markup", "control", "boilerplate"], ...] = ()
 
     def keep(self, columns: Columns) -> np.ndarray:
         """Drops a missing caption."""
-        search = re.compile("|".join(self._active()), re.IGNORECASE).search
-        texts = columns["text"].tolist()
-        return np.fromiter((text is not None and search(text) is None for text in texts), bool, len(texts))
-
-    def _active(self) -> list[str]:
-        return [pattern for name, pattern in _FAULTS.items() if getattr(self, name)]
+        faults = columns["caption_faults"]
+        clean = faults == ""
+        if self.allow:
+            some = np.flatnonzero(~clean & (faults != None))  # noqa: E711
+            clean[some] = [set(faults[i].split(",")) <= set(self.allow) for i in some]
+        return clean

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -15,23 +14,22 @@ from pydantic import Field
 
 from curate.contracts import Batch, Signal
 from curate.errors import MissingExtra, ModelError
-
-_URL = re.compile(r"https?://|www\.[a-z0-9]", re.IGNORECASE)
+from stages.signals.faults import faults
 
 
 class CaptionStats(Signal):
-    """Words as `len(text.split())` counts them, characters as code points, letters and URLs. No caption, no fact."""
+    """Words as `len(text.split())` counts them, characters as code points, letters, faults. No caption, no fact."""
 
     needs: ClassVar[tuple[str, ...]] = ("text",)
-    cost: ClassVar[float] = 0.002
+    cost: ClassVar[float] = 0.003
 
     def gives(self) -> dict[str, pa.DataType]:
-        """Counts, and caption_letters: the share of letters among the characters that are not white space, 0 to 1."""
+        """Counts; caption_letters: share of letters in what is not white space; caption_faults: such as `markup,control`."""
         return {
             "caption_words": pa.int32(),
             "caption_chars": pa.int32(),
             "caption_letters": pa.float32(),
-            "caption_urls": pa.int32(),
+            "caption_faults": pa.string(),
         }
 
     def compute(self, batch: Batch) -> dict[str, Sequence[Any] | np.ndarray]:
@@ -52,7 +50,7 @@ class CaptionStats(Signal):
             "caption_words": _count(first, begins, ends).astype(np.int32),
             "caption_chars": chars,
             "caption_letters": (_count(letter, begins, ends) / np.maximum(solid, 1)).astype(np.float32),
-            "caption_urls": np.array([len(_URL.findall(text)) if "." in text else 0 for text in captions], np.int32),
+            "caption_faults": np.array([",".join(faults(text)) for text in captions], object),
         }
         missing = np.array([text is None for text in texts], bool)
         return {name: _without(values, missing) for name, values in columns.items()}

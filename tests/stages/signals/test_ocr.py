@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from curate.contracts import Batch
 from stages.signals.ocr import BOXES, TextInImage, _part
+from synth.boxes import iou
 
 Truth = tuple[float, float, float, float]
 
@@ -29,13 +30,6 @@ def poster(words: str, at: tuple[int, int] = (60, 80), size: int = 48) -> tuple[
         boxes.append((x1 / 512, y1 / 384, x2 / 512, y2 / 384))
         done += word + " "
     return image, boxes
-
-
-def iou(a: Any, b: Any) -> float:
-    """Intersection over union of two boxes."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    both = max(0.0, width) * max(0.0, height)
-    return float(both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both))
 
 
 def read(*images: Image.Image, **fields: Any) -> dict[str, Any]:

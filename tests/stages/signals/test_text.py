@@ -37,9 +37,9 @@ def test_counts_are_those_of_python(captions: list[str | None]) -> None:
     assert all(values[i] is None for values in found.values() for i in missing)
 
 
-def test_urls_are_counted() -> None:
-    found = stats("see http://a.b and HTTPS://c.d", "www.shop.de", "a wwwoman. ", "no. www. here")
-    assert found["caption_urls"] == [2, 1, 0, 0]
+def test_faults_are_named() -> None:
+    found = stats("see HTTPS://c.d <br>", "a red bus", None, "awww.dogs are here")
+    assert found["caption_faults"] == ["address,markup", "", None, ""]
 
 
 def test_languages() -> None:
