@@ -24,7 +24,7 @@ class CaptionStats(Signal):
     cost: ClassVar[float] = 0.003
 
     def gives(self) -> dict[str, pa.DataType]:
-        """Counts; caption_letters: share of letters in what is not white space; caption_faults: such as `markup,control`."""
+        """Counts; caption_letters: share of letters in what is not white space; caption_faults: `markup,control`."""
         return {
             "caption_words": pa.int32(),
             "caption_chars": pa.int32(),
