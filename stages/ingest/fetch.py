@@ -139,6 +139,7 @@ def _end_with_parent() -> None:
 if __name__ in ("__main__", "__mp_main__"):
     _settings = json.loads(sys.argv[1])
     Guard(**_settings["guard"]).install()
+    sys.modules["torch"] = None  # type: ignore[assignment]  # webdataset imports it where it can: seconds, for nothing
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()

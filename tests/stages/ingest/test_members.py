@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import tarfile
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -96,7 +97,7 @@ def test_marks_sparse_files() -> None:
 @pytest.mark.parametrize(
     ("compress", "tool"), [(gzip.compress, "gunzip"), (bz2.compress, "bunzip2"), (lzma.compress, "unxz")]
 )
-def test_refuses_compressed_archives(compress, tool: str) -> None:  # type: ignore[no-untyped-def]
+def test_refuses_compressed_archives(compress: Callable[[bytes], bytes], tool: str) -> None:
     with pytest.raises(PoolError, match=rf"x\.tar: compressed with .* convert it once with {tool}"):
         listed(compress(written([("x.jpg", tarfile.REGTYPE, b"1")], tarfile.PAX_FORMAT)))
 

@@ -94,13 +94,12 @@ def test_the_web_as_it_is(
 def test_concurrency_does_not_show_in_the_bytes(tmp_path: Path, site: tuple[int, list[str]]) -> None:
     asked = {f"http://localhost:{site[0]}/ok/{name}.jpg?{i}": None for i in range(20) for name in "abc"}
     made: list[tuple[pa.Table, bytes]] = []
-    for processes, threads in ((1, 1), (3, 8), (3, 8)):
+    for processes, threads in ((1, 1), (3, 8)):
         source = url_list(write_list(tmp_path / "list.jsonl", asked), processes=processes, threads=threads)
         target = tmp_path / f"{len(made)}.tar"
         rows = source.ingest(source.units()[0], target).rows
         made.append((rows, target.read_bytes()))
-    assert made[0][0].equals(made[1][0]) and made[1][0].equals(made[2][0])
-    assert made[0][1] == made[1][1] == made[2][1]
+    assert made[0][0].equals(made[1][0]) and made[0][1] == made[1][1]
 
 
 @pytest.mark.slow
