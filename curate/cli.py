@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 from dataclasses import asdict
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, NoReturn, Optional
 
 import typer
 
@@ -209,20 +209,20 @@ def main() -> None:
     """Entry point: errors become one clear message and a documented exit code."""
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        app(standalone_mode=False)
-    except typer.Exit as done:
-        sys.exit(done.exit_code)
+        code = app(standalone_mode=False)  # what a command's typer.Exit carries; 130 for an interrupt
     except CurateError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        typer.echo("interrupted: what is committed stays; run the same command to go on", err=True)
-        sys.exit(130)
+    except KeyboardInterrupt:
+        code = 130
     except Exception as error:
         _unexpected(error)
+    if code == 130:
+        typer.echo("interrupted: what is committed stays; run the same command to go on", err=True)
+    sys.exit(code or 0)
 
 
-def _unexpected(error: Exception) -> None:
+def _unexpected(error: Exception) -> NoReturn:
     """Usage errors of the command line exit 2; anything else is a defect and shows its trace."""
     if callable(show := getattr(error, "show", None)):  # typer carries its own copy of click, under a private name
         show()
