@@ -1,10 +1,10 @@
 """Curates image-text pools: facts are computed once and kept, decisions are cheap, and nothing is lost silently.
 
-    import curate
+import curate
 
-    result = curate.run("manifests/quickstart.yaml", executor="inline")
-    run = curate.open_run("workspace/runs/quickstart")
-    run.funnel()
+result = curate.run("manifests/quickstart.yaml", executor="inline")
+run = curate.open_run("workspace/runs/quickstart")
+run.funnel()
 """
 
 from __future__ import annotations

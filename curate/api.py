@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from curate.errors import CurateError, PoolError
+from curate.errors import PoolError
 from curate.plan import Plan, make_plan
 from curate.recipe import Recipe, build_recipe, load_recipe
 from curate.storage import Storage, default_root
@@ -103,7 +103,9 @@ def _check_root(storage: Storage) -> None:
     try:
         storage.write(".curate", b"root of a curation workspace\n")
     except (OSError, EnvironmentFault) as error:
-        raise EnvironmentFault(f"the root {storage.root} cannot be written: {error}; choose another with --root") from error
+        raise EnvironmentFault(
+            f"the root {storage.root} cannot be written: {error}; choose another with --root"
+        ) from error
 
 
 def _drive(

@@ -94,7 +94,7 @@ def givers(column: str, plugins: Sequence[str] = ()) -> list[str]:
         except (RecipeError, MissingExtra):
             continue
         required = any(field.is_required() for field in kind.model_fields.values())
-        if issubclass(kind, (Signal, PoolFact)) and not kind.__abstractmethods__ and not required:
-            if column in kind().gives():
-                found.append(name)
+        whole = issubclass(kind, (Signal, PoolFact)) and not kind.__abstractmethods__ and not required
+        if whole and column in kind().gives():  # type: ignore[attr-defined]
+            found.append(name)
     return found

@@ -41,7 +41,9 @@ def _print(value: Any, as_json: bool, text: str) -> None:
 
 
 @app.command(epilog="Example: `curate plan manifests/quickstart.yaml`")
-def plan(recipe: RecipeArg, root: Root = None, sets: Sets = None, plugins: Plugins = None, as_json: Json = False) -> None:
+def plan(
+    recipe: RecipeArg, root: Root = None, sets: Sets = None, plugins: Plugins = None, as_json: Json = False
+) -> None:
     """Print passes, steps, columns, resources, and what is already computed. Starts nothing."""
     from curate.describe import describe_plan, plan_text
 

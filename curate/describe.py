@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from curate.models import Resolved
 
 
-def describe_plan(
-    recipe: str, root: str | None, overrides: Sequence[str], plugins: Sequence[str]
-) -> dict[str, Any]:
+def describe_plan(recipe: str, root: str | None, overrides: Sequence[str], plugins: Sequence[str]) -> dict[str, Any]:
     """A plan with what is already computed, as plain data."""
     planned = make(recipe, root, overrides, plugins)
     storage = Storage(root or default_root())
@@ -66,7 +64,9 @@ def _node(node: Node, pool: Pool, rows: int | None) -> dict[str, Any]:
 def plan_text(plan: dict[str, Any]) -> str:
     """A plan for people."""
     lines = [f"recipe {plan['recipe']}: pool {plan['pool']} from {plan['source']}"]
-    lines.append(f"known: {plan['known_rows']:,} records in {plan['known_shards']} shards; images read {plan['images_read']} x")
+    lines.append(
+        f"known: {plan['known_rows']:,} records in {plan['known_shards']} shards; images read {plan['images_read']} x"
+    )
     for number, phase in enumerate(plan["phases"], 1):
         lines.append(f"{number}. {phase['kind']}")
         for step in phase["steps"]:
@@ -147,7 +147,9 @@ def whatif_text(before: Funnel, after: Funnel) -> str:
     lines.append(f"{'failed':<44}{sum(before.failed.values()):>9,}{sum(after.failed.values()):>10,}")
     lines.append(f"{'kept':<44}{before.kept:>9,}{after.kept:>10,}")
     for signal, n in after.needs.items():
-        lines.append(f"{n:,} rows need {signal}: kept is between {after.kept:,} and {after.kept + n:,}; run the recipe to know")
+        lines.append(
+            f"{n:,} rows need {signal}: kept is between {after.kept:,} and {after.kept + n:,}; run the recipe to know"
+        )
     return "\n".join(lines)
 
 

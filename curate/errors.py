@@ -42,7 +42,9 @@ class MissingExtra(CurateError):
     """An optional package is not installed. Names the extra that brings it."""
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"the package {package!r} is not installed; install it with: pip install 'curate-multimodal[{extra}]'")
+        super().__init__(
+            f"the package {package!r} is not installed; install it with: pip install 'curate-multimodal[{extra}]'"
+        )
         self.package, self.extra = package, extra
 
     def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:

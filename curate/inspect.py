@@ -127,7 +127,9 @@ class Run:
     def funnel(self) -> Funnel:
         """Counts from the ledger."""
         if "entered" not in self.manifest:
-            raise RunError(f"run {self.name!r} has no ledger yet (status: {self.manifest['status']}); run it to its end")
+            raise RunError(
+                f"run {self.name!r} has no ledger yet (status: {self.manifest['status']}); run it to its end"
+            )
         m = self.manifest
         return Funnel(m["entered"], m["kept"], m["dropped"], m["failed"], {})
 
@@ -138,7 +140,9 @@ class Run:
             try:
                 table = self.storage.read_table(f"{self.folder}/ledger/{shard.number:08d}.parquet")
             except FileNotFoundError as error:
-                raise RunError(f"run {self.name!r} has no ledger for shard {shard.number}; run it to its end") from error
+                raise RunError(
+                    f"run {self.name!r} has no ledger for shard {shard.number}; run it to its end"
+                ) from error
             tables.append(table.add_column(0, "shard", pa.array(np.full(table.num_rows, shard.number, np.int32))))
         return pa.concat_tables(tables)
 

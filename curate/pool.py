@@ -1,9 +1,9 @@
 """A pool at rest: shards indexed row by row, facts beside them, and the append-only log that says what is committed.
 
-    pool/<name>/shards/00000000.tar            tars that ingest wrote; tars that exist elsewhere are indexed in place
-    pool/<name>/index/00000000.parquet         one row per input record (`curate.schema.INDEX`)
-    pool/<name>/facts/<pass>/00000000.parquet  one file per shard and pass, rows in index order
-    pool/<name>/log/*.jsonl                    what is committed; a file that no entry names does not count
+pool/<name>/shards/00000000.tar            tars that ingest wrote; tars that exist elsewhere are indexed in place
+pool/<name>/index/00000000.parquet         one row per input record (`curate.schema.INDEX`)
+pool/<name>/facts/<pass>/00000000.parquet  one file per shard and pass, rows in index order
+pool/<name>/log/*.jsonl                    what is committed; a file that no entry names does not count
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from curate.errors import PoolError
 from curate.fingerprint import digest
-from curate.schema import COMPUTED, ERROR, FORMAT, INDEX_COLUMNS, SKIPPED, error_column, state_column
+from curate.schema import FORMAT, error_column, state_column
 from curate.storage import Storage
 
 
@@ -104,8 +104,11 @@ class Pool:
         elif kind == "facts":
             facts = Facts(**entry)
             known = self.facts.get((facts.fingerprint, facts.shard))
-            stale = known is None or known.content != facts.content
-            if stale or facts.computed + facts.errors >= known.computed + known.errors:
+            if (
+                known is None
+                or known.content != facts.content
+                or facts.computed + facts.errors >= known.computed + known.errors
+            ):
                 self.facts[facts.fingerprint, facts.shard] = facts
         else:
             raise PoolError(f"{self.storage.url(self.folder)}/log holds an entry {kind!r}: a newer version wrote it")
@@ -171,8 +174,10 @@ def read_stored(storage: Storage, facts: Facts, names: Iterable[str], start: int
 
 
 def _single(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) if column.num_chunks else (
-        pa.array([], column.type)
+    return (
+        column.chunk(0)
+        if column.num_chunks == 1
+        else pa.concat_arrays(column.chunks)
+        if column.num_chunks
+        else (pa.array([], column.type))
     )
-
-

@@ -21,6 +21,7 @@ class _Rate(ProgressColumn):
     """Rows per second."""
 
     def render(self, task: Task) -> Text:
+        """The column's text."""
         return Text(f"{task.speed:,.0f} rows/s" if task.speed else "")
 
 
@@ -35,14 +36,14 @@ class Reporter:
         self.console.print(text, markup=False)
 
     @contextmanager
-    def phase(self, title: str, total: int) -> Iterator[Tick]:
-        """A bar for one phase."""
+    def phase(self, title: str, total: int, unit: str = "rows") -> Iterator[Tick]:
+        """A bar for one phase; `unit` is what it counts."""
         if not self.console.is_terminal:
-            self.say(f"{title}: {total:,} rows")
+            self.say(f"{title}: {total:,} {unit}")
             yield lambda rows: None
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
         with Progress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task(title, total=total)
             yield lambda rows: progress.advance(task, rows)
-        self.say(f"{title}: {total:,} rows")
+        self.say(f"{title}: {total:,} {unit}")

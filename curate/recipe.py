@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,7 +18,6 @@ from curate.catalog import nearest, resolve_step, step_path
 from curate.contracts import Exporter, Filter, PoolFact, Selection, Signal, Source, Step, Synth
 from curate.errors import CurateError, RecipeError
 
-S = TypeVar("S", bound=Step)
 Path_ = tuple[str | int, ...]
 
 
@@ -90,7 +89,9 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=deep)
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
 
@@ -105,9 +106,7 @@ def find_recipe(name: str) -> Path:
     raise RecipeError(f"there is no recipe {name!r}.{nearest(name.removeprefix('manifests/'), known)}")
 
 
-def load_recipe(
-    name: str | Path, overrides: Sequence[str] = (), root: str = "", plugins: Sequence[str] = ()
-) -> Recipe:
+def load_recipe(name: str | Path, overrides: Sequence[str] = (), root: str = "", plugins: Sequence[str] = ()) -> Recipe:
     """Read, override and check a recipe. `${root}` and `${here}` in strings are the root and the recipe's folder."""
     file = find_recipe(str(name))
     try:
@@ -142,20 +141,22 @@ def build_recipe(
     if not isinstance(pool_name, str) or not pool_name.replace("-", "").replace("_", "").replace(".", "").isalnum():
         raise RecipeError(f"{places.at(('pool', 'name'))}: pool.name must be a word")
 
-    def steps(section: str, entries: Sequence[dict[str, Any]], kind: type[S], prefix: Path_ = ()) -> tuple[S, ...]:
+    def steps(section: str, entries: Sequence[dict[str, Any]], kind: Any, prefix: Path_ = ()) -> tuple[Any, ...]:
         return tuple(places.step(entry, (*prefix, section, i), kind, plugins) for i, entry in enumerate(entries))
 
     select = steps("select", header.select, Step)
     for i, step in enumerate(select):
         if not isinstance(step, (Filter, Selection)):
-            raise RecipeError(f"{places.at(('select', i))}: {step_path(step)} decides nothing; select takes filters and selections")
+            raise RecipeError(
+                f"{places.at(('select', i))}: {step_path(step)} decides nothing; select takes filters and selections"
+            )
     recipe = Recipe(
         header=header,
         pool=pool_name,
         source=places.step(pool, ("pool",), Source, plugins),
         signals=steps("signals", header.signals, Signal),
         facts=steps("facts", header.facts, PoolFact),
-        select=select,  # type: ignore[arg-type]
+        select=select,
         synth=steps("synth", header.synth, Synth),
         exporters=steps("formats", header.export.formats, Exporter, ("export",)),
         labels={},
@@ -208,7 +209,7 @@ class _Places:
         given = "" if item["type"] == "missing" else f" (given: {item['input']!r:.80})"
         return f"{self.at(where)}: {field}: {item['msg']}{given}"
 
-    def step(self, entry: Any, path: Path_, kind: type[S], plugins: Sequence[str]) -> S:
+    def step(self, entry: Any, path: Path_, kind: Any, plugins: Sequence[str]) -> Any:
         if not isinstance(entry, dict) or not isinstance(entry.get("step"), str):
             raise RecipeError(f"{self.at(path)}: {'.'.join(map(str, path))}: needs a field `step` that names a class")
         fields = {key: value for key, value in entry.items() if key != "step"}
@@ -219,7 +220,7 @@ class _Places:
             raise
         if not issubclass(found, kind):
             raise RecipeError(f"{self.at(path)}: {entry['step']} is no {kind.__name__}, which {path[0]} takes")
-        return self.model(found, fields, path)  # type: ignore[no-any-return]
+        return self.model(found, fields, path)
 
 
 def _fields_at(kind: type[BaseModel], location: Path_) -> list[str]:

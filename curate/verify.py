@@ -148,6 +148,8 @@ def _denied(run: Run) -> Iterator[str]:
     for shard in run.shards:
         table = run.storage.read_table(f"{run.folder}/ledger/{shard.number:08d}.parquet")
         index = run.pool.read_index(shard).slice(0, table.num_rows)
-        for match, fate, uid in zip(deny.match(index), table["fate"].to_pylist(), table["uid"].to_pylist(), strict=True):
+        for match, fate, uid in zip(
+            deny.match(index), table["fate"].to_pylist(), table["uid"].to_pylist(), strict=True
+        ):
             if match is not None and fate == KEPT:
                 yield f"{uid.hex()} is on the deny list by its {match}, and kept: run the recipe again"

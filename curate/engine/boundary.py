@@ -41,7 +41,9 @@ def attempt(work: Callable[[], T], place: str) -> tuple[T | None, str | None]:
         if isinstance(error, CurateError):
             raise
         if is_environment(error):
-            raise EnvironmentFault(f"{place}: {type(error).__name__}: {error}; mend it and run the same again") from error
+            raise EnvironmentFault(
+                f"{place}: {type(error).__name__}: {error}; mend it and run the same again"
+            ) from error
         return None, message(error)
 
 

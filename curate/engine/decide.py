@@ -69,7 +69,9 @@ class Decider:
     ) -> None:
         self.plan, self.pool, self.shards, self.limit, self.denied = plan, pool, shards, limit, denied
         self.states: dict[int, State] = {}
-        self.fact_fingerprints: dict[str, str] = {}  # pool facts are fingerprinted by the pool's content, so at run time
+        self.fact_fingerprints: dict[
+            str, str
+        ] = {}  # pool facts are fingerprinted by the pool's content, so at run time
         self._cache: dict[tuple[int, str, str], Stored | pa.Table] = {}
         self._cached = 0
 

@@ -107,7 +107,9 @@ def write_ledger(context: Context, decider: Decider) -> Counts:
         walk = decider.finish(shard)
         missing = {label: int(rows.sum()) for label, rows in walk.unknown.items() if rows.any()}
         if missing:
-            raise EnvironmentFault(f"shard {shard.number} lacks facts {missing}: another run changed the pool; run again")
+            raise EnvironmentFault(
+                f"shard {shard.number} lacks facts {missing}: another run changed the pool; run again"
+            )
         context.storage.write_table(f"{context.folder}/ledger/{shard.number:08d}.parquet", ledger_table(walk))
         found += tally(walk)
         entered += len(walk.fate)
@@ -148,7 +150,8 @@ def write_manifest(
         "pool": {
             "name": context.pool.name,
             "shards": [
-                {"number": s.number, "unit": s.unit, "content": s.content, "rows": decider.rows(s)} for s in decider.shards
+                {"number": s.number, "unit": s.unit, "content": s.content, "rows": decider.rows(s)}
+                for s in decider.shards
             ],
             "rows": sum(decider.rows(s) for s in decider.shards),
         },
@@ -183,7 +186,10 @@ def _describe_node(decider: Decider, node: Node) -> dict[str, Any]:
 
 
 def _describe_rule(decider: Decider, rule: Rule, counts: Counts | None) -> dict[str, Any]:
-    found: dict[str, Any] = {"label": rule.label, "step": f"{type(rule.step).__module__}.{type(rule.step).__qualname__}"}
+    found: dict[str, Any] = {
+        "label": rule.label,
+        "step": f"{type(rule.step).__module__}.{type(rule.step).__qualname__}",
+    }
     if isinstance(rule.step, Selection):
         state = decider.states.get(rule.number)
         found["threshold"] = rule.step.threshold(state) if state is not None else ""
@@ -239,4 +245,3 @@ def drive(context: Context, limit: int | None = None) -> dict[str, Any]:
         if not context.lock.lost.is_set():
             context.write_events()
     return manifest
-

@@ -29,7 +29,7 @@ from curate.pool import Facts, Pool, Shard, read_stored
 from curate.schema import hash_words
 from curate.storage import Storage, read_ranges, sha256_file
 from stages.export.checksums import sha256sums
-from stages.export.shuffle import ShardPlan, histogram, order_key
+from stages.export.shuffle import BITS, ShardPlan, histogram, order_key
 from stages.export.spill import SpillRow, gather, read_spill, write_spill
 
 BASE_META = ("uid", "url")
@@ -48,6 +48,7 @@ class SpillTask:
     folder: str
 
     def __call__(self) -> Callable[[SpillItem], int]:
+        """The function that a worker runs."""
         return self._spill
 
     def _spill(self, item: SpillItem) -> int:
@@ -129,6 +130,7 @@ class WriteTask:
     commits: str
 
     def __call__(self) -> Callable[[int], tuple[int, dict[str, Any]]]:
+        """The function that a worker runs."""
         return self._write
 
     def _write(self, number: int) -> tuple[int, dict[str, Any]]:
@@ -167,7 +169,7 @@ class ExportRun:
         self.spec = context.recipe.header.export
         self.folder = f"{context.folder}/export"
         self.items: list[SpillItem] = []
-        self.bins: np.ndarray | None = None
+        self.bins = np.zeros(1 << BITS, np.int64)
 
     def run(self) -> dict[str, list[dict[str, Any]]]:
         """Write what is missing; returns format -> shards."""
@@ -204,14 +206,17 @@ class ExportRun:
                 continue
             copies = np.concatenate([np.arange(n) for n in times[times > 0]])
             words = row_identity(shard.number, self.decider.index(shard)["uid"])["uid"][rows]
-            counted = histogram(order_key(words, copies, seed))
-            self.bins = counted if self.bins is None else self.bins + counted
+            self.bins += histogram(order_key(words, copies, seed))
             tar = self.context.pool.tar_url(shard)
             facts = self._facts(shard)
             self.items.append(SpillItem(shard, tar, tuple(rows.tolist()), tuple(copies.tolist()), facts))
-            content.append([shard.number, shard.content, digest(rows.tolist()), sorted(f.sha256 for f in facts.values())])
-        if self.bins is None:
-            raise EnvironmentFault("nothing is kept: there is nothing to export; look at the funnel with `curate report`")
+            content.append(
+                [shard.number, shard.content, digest(rows.tolist()), sorted(f.sha256 for f in facts.values())]
+            )
+        if not self.items:
+            raise EnvironmentFault(
+                "nothing is kept: there is nothing to export; look at the funnel with `curate report`"
+            )
         steps = [[describe(step), type(step).version] for step in self.context.recipe.exporters]
         return digest([content, self.spec.model_dump(mode="json"), steps, seed])[:16]
 
@@ -269,4 +274,3 @@ class ExportRun:
                 storage.write(f"{self.folder}/{exporter.format}/{name}", data)
             sums = sha256sums({shard["name"]: shard["sha256"] for shard in shards})
             storage.write(f"{self.folder}/{exporter.format}/SHA256SUMS", sums.encode())
-

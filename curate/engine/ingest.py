@@ -23,6 +23,7 @@ class IngestTask:
     source: Source
 
     def __call__(self) -> Callable[[tuple[int, Unit]], tuple[Shard, float]]:
+        """The function that a worker runs."""
         return self._ingest
 
     def _ingest(self, item: tuple[int, Unit]) -> tuple[Shard, float]:
@@ -54,7 +55,7 @@ def ingest(context: Context) -> list[Shard]:
             todo.append((known.number, unit))
     if todo:
         task = IngestTask(context.storage, context.pool.name, context.recipe.source)
-        with context.reporter.phase(f"ingest {len(todo)} of {len(units)} units", len(todo)) as tick:
+        with context.reporter.phase("ingest", len(todo), "shards") as tick:
             for shard, seconds in context.map([Stage(task)], todo):
                 context.commit(shard)
                 context.event(shard.number, step="ingest", unit=shard.unit, rows=shard.rows, seconds=seconds)

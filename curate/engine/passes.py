@@ -36,6 +36,7 @@ class Front:
     task: PassTask
 
     def __call__(self) -> Callable[[Chunk], Work]:
+        """The function that a worker runs."""
         return PassWorker(self.task).front
 
 
@@ -46,6 +47,7 @@ class Back:
     task: PassTask
 
     def __call__(self) -> Callable[[Work], Result]:
+        """The function that a worker runs."""
         return PassWorker(self.task).back
 
 
@@ -161,7 +163,7 @@ class PassRun:
         )
         totals = {label: tuple(sum(r.totals[label][i] for r in results) for i in (0, 1)) for label in chunks[0].todo}
         stored = {label: (f.computed, f.errors) for label, f in chunks[0].stored.items() if label in totals}
-        if totals != stored:
+        if totals != stored and results[0].file:  # a chunk without computable rows has no file
             self._commit_file(chunks, results, totals)
         self.context.storage.remove(r.file for r in results if chunks[0].part)
 
@@ -222,6 +224,7 @@ class FactTask:
     folder: str
 
     def __call__(self) -> Callable[[tuple[Shard, int, dict[str, Facts]]], tuple[Shard, Facts]]:
+        """The function that a worker runs."""
         return self._compute
 
     def _compute(self, item: tuple[Shard, int, dict[str, Facts]]) -> tuple[Shard, Facts]:
@@ -257,9 +260,19 @@ class FactTask:
         file = f"{self.folder}/{shard.number:08d}.parquet"
         sha256 = self.storage.write_table(file, pa.table(table))
         seconds = round(time.perf_counter() - started, 4)
-        counts = {"computed": len(rows), "errors": 0, "rows": len(rows), "sha256": sha256, "seconds": seconds}
-        place = {"fingerprint": self.node.fingerprint, "shard": shard.number, "content": shard.content}
-        return shard, Facts(file=file, label=self.node.label, columns=self.node.columns, **place, **counts)
+        return shard, Facts(
+            fingerprint=self.node.fingerprint,
+            shard=shard.number,
+            content=shard.content,
+            file=file,
+            label=self.node.label,
+            columns=self.node.columns,
+            computed=len(rows),
+            errors=0,
+            sha256=sha256,
+            seconds=seconds,
+            rows=len(rows),
+        )
 
 
 def run_pool_fact(context: Context, decider: Decider, node: Node) -> None:

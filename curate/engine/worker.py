@@ -17,8 +17,8 @@ import pyarrow as pa
 from curate.contracts import Batch, ImageLevel, Signal
 from curate.engine.boundary import attempt, compute
 from curate.engine.probe import find_crashers
-from curate.errors import CurateError
 from curate.engine.work import Chunk, PassTask, Result, Work
+from curate.errors import CurateError
 from curate.image import decode, header
 from curate.plan import Node, Rule, group
 from curate.pool import read_stored

@@ -17,9 +17,10 @@ class Inline:
         """One item at a time through all stages."""
         functions = [stage.make() for stage in stages]
         for item in items:
+            result = item
             for function in functions:
-                item = function(item)
-            yield item
+                result = function(result)
+            yield result
 
     def close(self) -> None:
         """Nothing was started."""

@@ -54,7 +54,9 @@ class RayExecutor:
         except ImportError as error:
             raise MissingExtra("ray", "ray") from error
         if address and "://" not in root:
-            raise EnvironmentFault(f"a remote cluster cannot see the local folder {root}; give --root an URL such as s3://…")
+            raise EnvironmentFault(
+                f"a remote cluster cannot see the local folder {root}; give --root an URL such as s3://…"
+            )
         self.ray = ray
         self.owned = not ray.is_initialized()
         if self.owned:
@@ -68,7 +70,7 @@ class RayExecutor:
     def _connect(self, workers: int | None, address: str | None) -> None:
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address:
-            os.environ["RAY_gcs_rpc_server_reconnect_timeout_s"] = str(CONNECT_SECONDS)
+            os.environ["RAY_gcs_rpc_server_reconnect_timeout_s"] = str(CONNECT_SECONDS)  # noqa: SIM112 - Ray spells it so
             try:
                 self.ray.init(address=address, **quiet)
             except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
@@ -77,7 +79,12 @@ class RayExecutor:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
         folder = os.path.join(tempfile.gettempdir(), f"curate-ray-{os.getuid()}")
         self.ray.init(
-            address="local", num_cpus=workers, include_dashboard=False, _temp_dir=folder, configure_logging=True, **quiet
+            address="local",
+            num_cpus=workers,
+            include_dashboard=False,
+            _temp_dir=folder,
+            configure_logging=True,
+            **quiet,
         )
 
     def _same_version(self) -> None:
@@ -108,12 +115,11 @@ class RayExecutor:
             return
         data = self.ray.data.from_items(rows, override_num_blocks=len(rows))
         for group, size, cpus, gpus in self._groups(stages):
-            size = max(1, min(size, len(rows)))
             data = data.map_batches(
                 _Runs,
                 fn_constructor_args=[[stage.make for stage in group]],
                 batch_size=1,
-                compute=ActorPoolStrategy(size=size),
+                compute=ActorPoolStrategy(size=max(1, min(size, len(rows)))),
                 num_cpus=cpus,
                 num_gpus=gpus or None,
             )

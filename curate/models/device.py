@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def pick(device: str = "auto") -> torch.device:
-    """`auto`: the GPU where there is one, else the CPU. Raises MissingExtra without torch, EnvironmentFault for no GPU."""
+    """`auto`: the GPU where there is one, else the CPU. Raises MissingExtra for no torch, EnvironmentFault for no GPU."""
     try:
         import torch
     except ImportError as error:

@@ -36,12 +36,12 @@ class Processor:
 
     def normalise(self, prepared: np.ndarray) -> np.ndarray:
         """uint8 (n, H, W, 3) to float32 (n, 3, H, W), as the checkpoint's preprocessor_config.json says."""
-        values = prepared.astype(np.float32)
+        values: np.ndarray = prepared.astype(np.float32)
         if self.processor.do_rescale:
-            values *= np.float32(self.processor.rescale_factor)
+            values = values * np.float32(self.processor.rescale_factor)
         if self.processor.do_normalize:
-            mean, std = self.processor.image_mean, self.processor.image_std
-            values = (values - np.array(mean, np.float32)) / np.array(std, np.float32)
+            mean, std = (np.array(of, np.float32) for of in (self.processor.image_mean, self.processor.image_std))
+            values = (values - mean) / std
         return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
 

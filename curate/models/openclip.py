@@ -1,4 +1,4 @@
-"""Any open_clip model (Ilharco et al. 2021): its own configuration, preprocessing and tokenizer, through its own code."""
+"""Any open_clip model (Ilharco et al. 2021), with its own configuration, preprocessing and tokenizer."""
 
 from __future__ import annotations
 

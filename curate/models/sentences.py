@@ -1,4 +1,4 @@
-"""Sentence embeddings by all-MiniLM-L6-v2 (Reimers & Gurevych 2019, arXiv:1908.10084; distilled by Wang et al. 2020)."""
+"""Sentence embeddings by all-MiniLM-L6-v2 (Reimers & Gurevych 2019, arXiv:1908.10084; MiniLM by Wang et al. 2020)."""
 
 from __future__ import annotations
 

@@ -47,9 +47,10 @@ _SAFE: Final = (".safetensors", ".pt", ".pth", ".bin")
 
 @dataclass(frozen=True)
 class Resolved:
-    """A model at rest. `path`: the checkpoint's folder, or its one file. `sha256`: of all `files`, whatever their place.
+    """A model at rest.
 
-    `bytes`: of all files. `licence`: as its card says, `unknown` without one. `revision`: package version or hub commit.
+    `path`: the checkpoint's folder, or its one file. `sha256` and `bytes`: of all `files`, wherever they lie.
+    `licence`: as the model's card says, `unknown` without one. `revision`: package version or hub commit.
     """
 
     spec: str

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from curate.report.collect import collect
 from curate.report.svg import bars, boxes, histogram
 from curate.storage import Storage
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+    from curate.inspect import Run
 
 
 def write_report(storage: Storage, name: str) -> str:
@@ -21,21 +27,22 @@ def write_report(storage: Storage, name: str) -> str:
     return storage.url(path)
 
 
-def render(run: object) -> str:
+def render(run: Run) -> str:
     """The page. Every text that came from outside is escaped by the template."""
-    from curate.inspect import Run
-
-    assert isinstance(run, Run)
     return _template().render(**collect(run), histogram=histogram, bars=bars, boxes=boxes)
 
 
 @lru_cache(maxsize=1)
-def _template() -> object:
+def _template() -> Template:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     folder = Path(__file__).parent
     environment = Environment(
-        loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["visible"] = visible
     environment.globals["css"] = (folder / "page.css").read_text()

@@ -75,7 +75,10 @@ def _funnel(manifest: dict[str, Any], alone: dict[str, int | None]) -> list[dict
     """A row per rule: how many are left after it, what it dropped, what it alone drops."""
     left = manifest["entered"]
     rows = [{"label": "entered", "left": left, "dropped": None, "alone": None, "threshold": ""}]
-    for label, n in (("ingest and decoding", sum(manifest["failed"].values())), ("deny", manifest["dropped"].get("deny"))):
+    for label, n in (
+        ("ingest and decoding", sum(manifest["failed"].values())),
+        ("deny", manifest["dropped"].get("deny")),
+    ):
         if n:
             left -= n
             text = "failed samples, listed below" if label != "deny" else "the deny list"

@@ -40,7 +40,9 @@ def histogram(chart: Mapping[str, Any]) -> Markup:
         f'<text x="{WIDTH}" y="{HEIGHT - 4}" text-anchor="end">{edges[-1]:.4g}</text>'
     )
     title = Markup.escape(chart["title"])
-    return Markup(f'<svg class="chart" role="img" aria-label="{title}" viewBox="0 0 {WIDTH} {HEIGHT}">{"".join(parts)}{axis}</svg>')
+    return Markup(
+        f'<svg class="chart" role="img" aria-label="{title}" viewBox="0 0 {WIDTH} {HEIGHT}">{"".join(parts)}{axis}</svg>'
+    )
 
 
 def bars(before: Sequence[int], after: Sequence[int], title: str) -> Markup:
@@ -51,13 +53,15 @@ def bars(before: Sequence[int], after: Sequence[int], title: str) -> Markup:
     for i, (b, a) in enumerate(zip(before, after, strict=True)):
         x, width = f"{i * step:.1f}", f"{max(step - 1.5, 0.8):.1f}"
         parts.append(
-            f'<g><title>{b} before, {a} after</title>'
+            f"<g><title>{b} before, {a} after</title>"
             f'<rect class="d" x="{x}" y="{BASE * (1 - b / top):.1f}" width="{width}" height="{BASE * b / top:.1f}"/>'
             f'<rect class="k" x="{x}" y="{BASE * (1 - a / top):.1f}" width="{width}" height="{BASE * a / top:.1f}"/></g>'
         )
     axis = f'<line class="a" x1="0" x2="{WIDTH}" y1="{BASE}" y2="{BASE}"/><text x="0" y="{HEIGHT - 4}">largest: {before[0] if before else 0} → {after[0] if after else 0}</text>'
     label = Markup.escape(title)
-    return Markup(f'<svg class="chart" role="img" aria-label="{label}" viewBox="0 0 {WIDTH} {HEIGHT}">{"".join(parts)}{axis}</svg>')
+    return Markup(
+        f'<svg class="chart" role="img" aria-label="{label}" viewBox="0 0 {WIDTH} {HEIGHT}">{"".join(parts)}{axis}</svg>'
+    )
 
 
 def boxes(phrases: Sequence[Mapping[str, Any]]) -> Markup:
@@ -68,4 +72,6 @@ def boxes(phrases: Sequence[Mapping[str, Any]]) -> Markup:
         title = Markup.escape(f"{phrase['phrase']} ({phrase['score']:.2f})")
         size = f'width="{x2 - x1:.1f}" height="{y2 - y1:.1f}"'
         parts.append(f'<rect x="{x1:.1f}" y="{y1:.1f}" {size}><title>{title}</title></rect>')
-    return Markup(f'<svg class="boxes" viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{"".join(parts)}</svg>')
+    return Markup(
+        f'<svg class="boxes" viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{"".join(parts)}</svg>'
+    )

@@ -31,7 +31,9 @@ class Ffcv(Exporter):
     suffix: ClassVar[str] = ".beton"
 
     write_mode: Literal["raw", "jpg"] = "raw"
-    max_resolution: int = Field(default=256, ge=16, le=4096, description="longest side in px; larger images are reduced")
+    max_resolution: int = Field(
+        default=256, ge=16, le=4096, description="longest side in px; larger images are reduced"
+    )
     jpeg_quality: int = Field(default=90, ge=1, le=100)
 
     def write(self, records: Sequence[Record], path: Path) -> None:

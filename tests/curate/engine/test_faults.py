@@ -23,8 +23,12 @@ def drive(recipe: Path, root: str, *options: str) -> subprocess.CompletedProcess
     """The run in a process of its own, which may die."""
     command = [sys.executable, "-m", "curate.cli", "run", str(recipe), "--root", root, "--executor", "inline", "--json"]
     command += options
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([PLUGINS, os.environ.get("PYTHONPATH", "")]), "CURATE_PLUGINS": "hostile_steps"}
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=200)
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([PLUGINS, os.environ.get("PYTHONPATH", "")]),
+        "CURATE_PLUGINS": "hostile_steps",
+    }
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=200, check=False)
 
 
 @pytest.fixture
@@ -89,7 +93,7 @@ def test_full_disk_leaves_nothing_half_done(write_recipe: Write, tmp_path: Path)
         f"from curate.cli import main; sys.argv = ['curate', 'run', {str(recipe)!r}, '--root', {root!r}, '--executor', 'inline'];"
         "main()"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=200)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 3, done.stderr
     assert "File too large" in done.stderr
     result = curate.run(recipe, root=root, executor="inline", quiet=True)
