@@ -89,15 +89,15 @@ class ClassMaps:
         return found
 
 
-def box_of_map(values: np.ndarray) -> Box | None:
-    """Box of the largest connected part of a map (h, w) above MAP_FRACTION of its maximum; None: it is nowhere > 0."""
+def box_of_map(values: np.ndarray, fraction: float = MAP_FRACTION) -> Box | None:
+    """Box of the largest connected part of a map (h, w) above a fraction of its maximum; None: it is nowhere > 0."""
     import cv2
 
     large = cv2.resize(values.astype(np.float32), (MAP_SIDE, MAP_SIDE), interpolation=cv2.INTER_LINEAR)
     peak = float(large.max())
     if not peak > 0:
         return None
-    count, _, stats, _ = cv2.connectedComponentsWithStats((large >= MAP_FRACTION * peak).astype(np.uint8))
+    count, _, stats, _ = cv2.connectedComponentsWithStats((large >= fraction * peak).astype(np.uint8))
     largest = max(range(1, count), key=lambda part: int(stats[part, cv2.CC_STAT_AREA]))
     x, y, width, height = (int(value) for value in stats[largest, :4])
     return x / MAP_SIDE, y / MAP_SIDE, (x + width) / MAP_SIDE, (y + height) / MAP_SIDE

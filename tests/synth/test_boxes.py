@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth.boxes import corners
+from synth.boxes import corners, iou
 
 share = st.floats(0, 1)
 
@@ -23,3 +23,9 @@ def test_corners_are_ordered_and_inside(box: tuple[float, ...], scale: tuple[flo
     x1, y1, x2, y2 = corners(box, scale)
     assert 0 <= x1 <= x2 <= 1
     assert 0 <= y1 <= y2 <= 1
+
+
+def test_intersection_over_union() -> None:
+    assert iou((0, 0, 0.5, 1), (0, 0, 1, 1)) == pytest.approx(0.5)
+    assert iou((0, 0, 0.5, 0.5), (0.5, 0.5, 1, 1)) == 0
+    assert iou((0.5, 0.5, 0.5, 0.5), (0.5, 0.5, 0.5, 0.5)) == 0

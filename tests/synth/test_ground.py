@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from curate.contracts import Batch
 from stages.signals.ocr import TextInImage
 from synth.backends.cam import box_of_map, class_weights
+from synth.boxes import iou
 from synth.ground import Ground
 
 Make = Callable[..., Batch]
@@ -100,10 +100,3 @@ def test_a_map_gives_an_ordered_box_or_none(values: np.ndarray) -> None:
     if box is not None:
         assert 0 <= box[0] < box[2] <= 1
         assert 0 <= box[1] < box[3] <= 1
-
-
-def iou(a: Any, b: Any) -> float:
-    """Intersection over union of two boxes."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    both = max(0.0, width) * max(0.0, height)
-    return float(both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both))

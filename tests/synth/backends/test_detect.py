@@ -69,14 +69,10 @@ def test_owlv2_boxes_are_those_of_its_own_processor(checkpoint: Spec, photos: li
 def test_grounding_dino_boxes_are_among_those_of_its_own_processor(checkpoint: Spec, photos: list[Image.Image]) -> None:
     opened, photo = load(checkpoint("grounding_dino"), "AutoModelForZeroShotObjectDetection"), photos[0]
     found = grounding_dino.find(opened, photo, ["small cat", "red ball"])
+    inputs = opened.inputs(images=photo, text="small cat. red ball.")
     with torch.inference_mode():
-        output = opened.model(**opened.inputs(images=photo, text="small cat. red ball."))
-    (reference,) = opened.processor.post_process_grounded_object_detection(
-        output,
-        opened.inputs(images=photo, text="small cat. red ball.")["input_ids"],
-        threshold=0,
-        target_sizes=[(1, 1)],
-    )
+        output = opened.model(**inputs)
+    (reference,) = opened.processor.post_process_grounded_object_detection(output, inputs["input_ids"], threshold=0)
     for box, score in found:
         distance = (reference["boxes"].clip(0, 1) - torch.tensor(box)).abs().amax(dim=1)
         assert float(distance.min()) < 1e-4
