@@ -229,7 +229,9 @@ def _unexpected(error: Exception) -> NoReturn:
     if callable(show := getattr(error, "show", None)):  # typer carries its own copy of click, under a private name
         show()
         sys.exit(2)
-    if isinstance(error, OSError) and error.errno is not None:
+    from curate.storage import store_errors
+
+    if isinstance(error, store_errors()):
         typer.echo(f"error: {error}; mend the disk, permission or network and run the same again", err=True)
         sys.exit(3)
     raise error

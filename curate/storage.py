@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,6 +37,12 @@ def sha256_file(path: Path) -> str:
     """Hexadecimal sha256 of a local file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def store_errors() -> tuple[type[Exception], ...]:
+    """What an unreachable store may raise. Clients that are not loaded cannot have raised anything."""
+    clients = (("botocore.exceptions", "BotoCoreError"), ("aiohttp", "ClientError"), ("gcsfs.retry", "HttpError"))
+    return OSError, *(getattr(sys.modules[module], name) for module, name in clients if module in sys.modules)
 
 
 class Storage:
@@ -130,8 +137,9 @@ class Storage:
             else:
                 self.fs.put_file(str(temporary), self.path(relative))
                 self.fs.invalidate_cache(self.path(relative).rsplit("/", 1)[0])
-        except OSError as error:
-            raise EnvironmentFault(f"cannot commit {self.url(relative)}: {error.strerror or error}") from error
+        except store_errors() as error:
+            cause = getattr(error, "strerror", None) or error
+            raise EnvironmentFault(f"cannot commit {self.url(relative)}: {cause}") from error
 
     def create(self, relative: str, data: bytes) -> bool:
         """Create a file only if there is none, atomically where the store can; False if it was there."""

@@ -14,6 +14,7 @@ import pyarrow as pa
 from curate.columns import to_arrow
 from curate.contracts import Batch, Signal
 from curate.errors import CurateError, EnvironmentFault, SampleError
+from curate.storage import store_errors
 
 T = TypeVar("T")
 LONGEST = 300
@@ -30,6 +31,8 @@ def is_environment(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno is not None
+    if isinstance(error, store_errors()):
+        return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in ("CUDA", "out of memory", "cuDNN"))
 
 

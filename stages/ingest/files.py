@@ -4,7 +4,6 @@ error is."""
 from __future__ import annotations
 
 import posixpath
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any, BinaryIO
 import fsspec
 
 from curate.errors import EnvironmentFault, MissingExtra, PoolError
+from curate.storage import store_errors
 
 MAGIC = "*?["
 MAX_BRACES = 1_000_000
@@ -159,9 +159,3 @@ def faults(path: str) -> Iterator[None]:
     except store_errors() as error:
         cause = getattr(error, "strerror", None) or error
         raise EnvironmentFault(f"{path}: cannot be read: {cause}; run the same command again") from error
-
-
-def store_errors() -> tuple[type[Exception], ...]:
-    """What an unreachable store may raise. Clients that are not loaded cannot have raised anything."""
-    clients = (("botocore.exceptions", "BotoCoreError"), ("aiohttp", "ClientError"), ("gcsfs.retry", "HttpError"))
-    return OSError, *(getattr(sys.modules[module], name) for module, name in clients if module in sys.modules)

@@ -1,0 +1,90 @@
+"""One shard of a finished run as the report reads it: fates from the ledger, columns from the facts, nothing decided anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from curate.columns import to_numpy
+from curate.engine.decide import Decider
+from curate.errors import RunError
+from curate.plan import Plan
+from curate.pool import Shard
+from curate.schema import COMPUTED, FAILED, KEPT, hash_words, uid_words
+
+if TYPE_CHECKING:
+    from curate.inspect import Run
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a sample is, so that its image and columns can be read later."""
+
+    shard: Shard
+    row: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """A shard with its ledger rows, both in index order."""
+
+    shard: Shard
+    decider: Decider
+    ledger: pa.Table
+
+    @cached_property
+    def fate(self) -> np.ndarray:
+        """Object (n,): kept, dropped or failed."""
+        return to_numpy(self.ledger["fate"])
+
+    @cached_property
+    def kept(self) -> np.ndarray:
+        """Boolean (n,)."""
+        return self.fate == KEPT
+
+    @cached_property
+    def failed(self) -> np.ndarray:
+        """Boolean (n,)."""
+        return self.fate == FAILED
+
+    @cached_property
+    def rule(self) -> np.ndarray:
+        """Object (n,): label of the rule that dropped the sample, or None."""
+        return to_numpy(self.ledger["rule"])
+
+    @cached_property
+    def draws(self) -> np.ndarray:
+        """uint64 (n,): a hash of each uid; the lowest are the examples, whatever the order of shards."""
+        return hash_words(0, uid_words(self.ledger["uid"]), "report")
+
+    def numbers(self, column: str) -> np.ndarray:
+        """float64 (n,): a numeric column; NaN where it is null or was not computed."""
+        array, states, _ = self.decider.column(self.shard, column)
+        return np.where(states == COMPUTED, np.asarray(to_numpy(array), np.float64), np.nan)
+
+    def cells(self, column: str) -> list[Any]:
+        """Any column as Python values; None where it is null or was not computed."""
+        return list(self.decider.column(self.shard, column)[0].to_pylist())
+
+    def lowest(self, rows: np.ndarray, count: int) -> np.ndarray:
+        """Of some rows the `count` with the lowest draws, in that order; equal draws by row."""
+        return np.asarray(rows[np.argsort(self.draws[rows], kind="stable")[:count]])
+
+
+def parts(run: Run, decider: Decider) -> Iterator[Part]:
+    """The run shard by shard. Raises RunError where the pool is no longer what the run saw."""
+    seen = {entry["number"]: entry["content"] for entry in run.manifest["pool"]["shards"]}
+    for shard in run.shards:
+        if shard.content != seen[shard.number]:
+            raise RunError(f"shard {shard.number} ({shard.unit}) has changed since run {run.name!r}; run it again")
+        yield Part(shard, decider, run.shard_ledger(shard))
+
+
+def column_of(plan: Plan, given: str) -> str | None:
+    """The stored name of the first column that a step gives under this name (a recipe may rename it), or None."""
+    return next((node.columns[given] for node in plan.nodes if given in node.columns), None)
