@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import ConfigError, DataError, TrainError
+from trainer.summary import summary
 
-__all__ = ["ConfigError", "DataError", "TrainError", "run"]
+__all__ = ["ConfigError", "DataError", "TrainError", "run", "summary"]
 
 
 def run(config_path: str | Path, overrides: Sequence[str] = (), resume: bool = False) -> dict[str, Any]:

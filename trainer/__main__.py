@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-from trainer import TrainError, run
+from trainer import TrainError, run, summary
 
 _EPILOG = """examples:
   python -m trainer manifests/train/clip_tiny.yaml
@@ -19,7 +19,7 @@ exit codes: 0 done, 1 error (one line on stderr), 2 wrong usage, 130 stopped by 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a config; the metrics are one JSON line on stdout. Returns the exit code."""
+    """Run a config; the metrics are one JSON line on stdout, a summary on stderr. Returns the exit code."""
     parser = argparse.ArgumentParser(
         "python -m trainer", description="Train as a config says.", epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -34,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if os.environ.get("RANK", "0") == "0":
+        print(summary(metrics), file=sys.stderr)
         print(json.dumps(metrics))
     return 0 if metrics["status"] == "done" else 130
 

@@ -1,0 +1,35 @@
+"""The end of a run in a few lines for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_DIRECTIONS = {"image_to_text": "image to text", "text_to_image": "text to image"}
+
+
+def summary(metrics: dict[str, Any]) -> str:
+    """What ``trainer.run`` returned, as text: how far, how fast, how well, and where the model is."""
+    if metrics["status"] == "stopped":
+        return f"stopped after step {metrics['steps']}; the same command goes on from {metrics['checkpoint']}"
+    lines = [
+        f"{metrics['name']}: {'was done already' if metrics.get('already') else 'done'}, "
+        f"{metrics['steps']:,} steps, {metrics['samples_seen']:,} samples at {metrics['samples_per_second']:,.0f}/s"
+    ]
+    if metrics["corrupt"]:
+        lines.append(f"{metrics['corrupt']:,} of them could not be read; log.jsonl names them")
+    lines += _retrieval(metrics["retrieval"])
+    lines.append(f"model: open_clip.create_model('local-dir:{metrics['model']}')")
+    return "\n".join(lines)
+
+
+def _retrieval(scores: dict[str, Any] | None) -> list[str]:
+    if scores is None:
+        return ["no held-out pairs to evaluate on"]
+    lines = [f"retrieval over {scores['pairs']:,} held-out pairs (95 % interval; chance):"]
+    for key, name in _DIRECTIONS.items():
+        parts = [
+            f"{cutoff} {score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}; {score['chance']:.3f}]"
+            for cutoff, score in scores[key].items()
+        ]
+        lines.append(f"  {name}  {'  '.join(parts)}")
+    return lines
