@@ -16,8 +16,9 @@ from curate.deny import read_deny
 from curate.engine.context import Context
 from curate.engine.decide import AliveScan, Decider, Walk, ledger_table
 from curate.engine.export import ExportRun
+from curate.engine.facts import run_pool_fact
 from curate.engine.ingest import ingest
-from curate.engine.passes import PassRun, run_pool_fact
+from curate.engine.passes import PassRun
 from curate.errors import CurateError, EnvironmentFault, PoolError, Stopped
 from curate.plan import Fit, Global, Node, Pass, Rule
 from curate.pool import Shard

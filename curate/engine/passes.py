@@ -1,8 +1,7 @@
-"""Runs a pass over shards, and pool facts between passes; what is committed is never computed again."""
+"""Runs a pass over shards; what is committed is never computed again."""
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -11,19 +10,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from curate.columns import identity, scatter, to_arrow, to_numpy
-from curate.contracts import PoolFact, State
 from curate.engine.context import Context, chunks_of
-from curate.engine.decide import AliveScan, Decider
+from curate.engine.decide import Decider
 from curate.engine.work import Chunk, PassTask, Result, Work
 from curate.engine.worker import PassWorker
 from curate.errors import TooManyFailed
 from curate.executors import Stage
 from curate.fingerprint import digest
 from curate.plan import Node, Pass, group
-from curate.pool import Facts, Pool, Shard, read_stored
-from curate.schema import COMPUTED, SKIPPED, error_column, state_column
-from curate.storage import Storage
+from curate.pool import Facts, Shard
+from curate.schema import SKIPPED
 
 EARLY_ROWS = 1000
 """`max_failed` is checked during a pass once this many rows are done."""
@@ -58,6 +54,7 @@ class PassRun:
         self.context, self.decider, self.phase = context, decider, phase
         self.done: dict[int, list[Result]] = defaultdict(list)
         self.chunks: dict[int, list[Chunk]] = {}
+        self.blanks: dict[int, list[Chunk]] = defaultdict(list)  # nothing to compute in these, nothing stored
         self.failed = self.seen = 0
 
     def run(self) -> None:
@@ -133,6 +130,9 @@ class PassRun:
                 len(spans) > 1,
                 f"{folder}/attempts/{shard.number:08d}-{start}",
             )
+            if chunk.part and not mask.any() and not any(label in stored for label in labels):
+                self.blanks[shard.number].append(chunk)
+                continue
             self.chunks[shard.number].append(chunk)
             yield chunk
 
@@ -172,7 +172,7 @@ class PassRun:
         file, sha256 = results[0].file, results[0].sha256
         if chunks[0].part:
             file = f"{chunks[0].target.split('/parts/')[0]}/{shard.number:08d}.parquet"
-            sha256 = storage.write_table(file, pa.concat_tables([storage.read_table(r.file) for r in results]))
+            sha256 = storage.write_table(file, self._join(shard, results))
         for label in chunks[0].todo:
             node = next(node for node in self.phase.signals if node.label == label)
             self.context.commit(
@@ -193,6 +193,14 @@ class PassRun:
         if chunks[0].part:
             self.context.flush()  # before its parts go
 
+    def _join(self, shard: Shard, results: list[Result]) -> pa.Table:
+        """The tables of a shard's chunks, in order, and rows without values for the chunks that were not needed."""
+        tables = {result.start: self.context.storage.read_table(result.file) for result in results}
+        schema = next(iter(tables.values())).schema
+        for chunk in self.blanks[shard.number]:
+            tables[chunk.start] = _blank(schema, shard.number, chunk.start, chunk.count)
+        return pa.concat_tables([tables[start] for start in sorted(tables)])
+
     def _check_failed(self, final: bool = False) -> None:
         limit = self.context.recipe.header.max_failed
         if self.failed > limit * self.seen and (final or self.seen >= EARLY_ROWS):
@@ -202,116 +210,23 @@ class PassRun:
             )
 
 
+def _blank(schema: pa.Schema, shard: int, start: int, count: int) -> pa.Table:
+    """Facts rows of which nothing is known."""
+    known = {
+        "shard": pa.array(np.full(count, shard, np.int32)),
+        "row": pa.array(np.arange(start, start + count, dtype=np.int64)),
+    }
+    unknown = pa.array(np.full(count, SKIPPED, np.int8))
+    arrays = [
+        known.get(field.name, unknown if field.name.startswith("state:") else pa.nulls(count, field.type))
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
 def _added(counts: Any) -> dict[str, Any]:
     total: dict[str, Any] = {}
     for one in counts:
         for key, value in one.items():
             total[key] = total.get(key, 0) + value
     return total
-
-
-# -- pool facts -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class FactTask:
-    """Computes a fitted pool fact for one shard in a worker."""
-
-    storage: Storage
-    pool: str
-    node: Node
-    state: State
-    folder: str
-
-    def __call__(self) -> Callable[[tuple[Shard, int, dict[str, Facts]]], tuple[Shard, Facts]]:
-        """The function that a worker runs."""
-        return self._compute
-
-    def _compute(self, item: tuple[Shard, int, dict[str, Facts]]) -> tuple[Shard, Facts]:
-        shard, limit, inputs = item
-        started = time.perf_counter()
-        step = self.node.step
-        assert isinstance(step, PoolFact)
-        pool = Pool(self.storage, self.pool)
-        index = pool.read_index(shard)
-        known = index["error"].is_null().to_numpy(zero_copy_only=False) & (np.arange(shard.rows) < limit)
-        columns: dict[str, pa.Array] = {}
-        for name in step.inputs():
-            if name not in inputs:
-                columns[name] = index[name].combine_chunks()
-                continue
-            given = next(key for key, value in inputs[name].columns.items() if value == name)
-            stored = read_stored(self.storage, inputs[name], [given], 0, shard.rows)
-            columns[name] = stored.values[given]
-            known &= stored.state.to_numpy(zero_copy_only=False) == COMPUTED
-        rows = np.flatnonzero(known)
-        seen = {name: to_numpy(array.take(pa.array(rows))) for name, array in columns.items() if name != "uid"}
-        ids = {name: values[rows] for name, values in identity(shard.number, index["uid"]).items()}
-        given_columns = step.compute(seen | ids, self.state)
-        table: dict[str, Any] = {
-            "shard": pa.array(np.full(shard.rows, shard.number, np.int32)),
-            "row": pa.array(np.arange(shard.rows, dtype=np.int64)),
-        }
-        for name, kind in step.gives().items():
-            values = to_arrow(given_columns[name], kind, len(rows), name)
-            table[self.node.columns[name]] = scatter([(rows, values)], shard.rows, kind)
-        table[state_column(self.node.label)] = pa.array(np.where(known, COMPUTED, SKIPPED).astype(np.int8))
-        table[error_column(self.node.label)] = pa.nulls(shard.rows, pa.string())
-        file = f"{self.folder}/{shard.number:08d}.parquet"
-        sha256 = self.storage.write_table(file, pa.table(table))
-        seconds = round(time.perf_counter() - started, 4)
-        return shard, Facts(
-            fingerprint=self.node.fingerprint,
-            shard=shard.number,
-            content=shard.content,
-            file=file,
-            label=self.node.label,
-            columns=self.node.columns,
-            computed=len(rows),
-            errors=0,
-            sha256=sha256,
-            seconds=seconds,
-            rows=len(rows),
-        )
-
-
-def run_pool_fact(context: Context, decider: Decider, node: Node) -> None:
-    """Fit a pool fact on the rows that have its columns, then write it for each shard. Reused when the pool is the same."""
-    step = node.step
-    assert isinstance(step, PoolFact)
-    name_inputs(context, decider, node)
-    node = replace(node, fingerprint=decider.fingerprint(node))
-    waiting = [shard for shard in decider.shards if context.pool.found(node.fingerprint, shard) is None]
-    for shard in decider.shards:
-        found = context.pool.found(node.fingerprint, shard)
-        context.count(node.label, 0, found.computed if found else 0)
-    if not waiting:
-        return
-    started = time.perf_counter()
-    state = step.fit(AliveScan(decider, None), context.recipe.header.seed)
-    folder = f"{context.pool.folder}/facts/{node.fingerprint[:16]}"
-    task = FactTask(context.storage, context.pool.name, node, state, folder)
-    giver = context.plan.giver
-    items = []
-    for shard in waiting:
-        inputs = {c: context.pool.found(decider.fingerprint(giver[c]), shard) for c in node.inputs if c in giver}
-        items.append((shard, decider.rows(shard), {c: f for c, f in inputs.items() if f is not None}))
-    context.count(node.label, 0, 0, time.perf_counter() - started)
-    with context.reporter.phase(f"fact {node.label}", sum(shard.rows for shard in waiting)) as tick:
-        for shard, facts in context.map([Stage(task)], items):
-            context.commit(facts)
-            context.count(node.label, facts.computed, 0, facts.seconds)
-            context.event(shard.number, step="fact", fact=node.label, computed=facts.computed, seconds=facts.seconds)
-            tick(shard.rows)
-
-
-def name_inputs(context: Context, decider: Decider, node: Node) -> None:
-    """Give a pool fact its fingerprint: by its own, and by which rows of which content it can see."""
-    seen: list[Any] = [node.fingerprint]
-    for shard in decider.shards:
-        scan = AliveScan(decider, None).rows(shard, node.inputs)
-        mask = np.zeros(decider.rows(shard), bool)
-        mask[scan] = True
-        seen.append([shard.number, shard.content, digest(np.packbits(mask).tobytes().hex())])
-    seen += [decider.fingerprint(context.plan.giver[c]) for c in node.inputs if c in context.plan.giver]
-    decider.fact_fingerprints[node.label] = digest(seen)

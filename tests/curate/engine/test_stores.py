@@ -41,8 +41,11 @@ def bucket() -> Iterator[str]:
 def exported(root: str) -> dict[str, bytes]:
     """Ledger and shards."""
     storage = Storage(root)
-    names = [f"runs/small/{folder}/{name}" for folder in ("ledger", "export/webdataset") for name in
-             storage.list(f"runs/small/{folder}")]
+    names = [
+        f"runs/small/{folder}/{name}"
+        for folder in ("ledger", "export/webdataset")
+        for name in storage.list(f"runs/small/{folder}")
+    ]
     return {name: storage.read(name) for name in names if name.endswith((".parquet", ".tar"))}
 
 
