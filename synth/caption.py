@@ -48,7 +48,7 @@ class Caption(Synth):
 
     version: ClassVar[int] = 1
     image: ClassVar[ImageLevel | None] = "thumb"
-    cost: ClassVar[float] = 45.0
+    cost: ClassVar[float] = 20.0
 
     model: str = Field(default="default", description="default, hf:org/name or file:/folder")
     prompt: str | None = Field(default=None, description="what to ask; default: a template with {} for what is seen")

@@ -71,7 +71,7 @@ class Ground(Synth):
 
     version: ClassVar[int] = 1
     image: ClassVar[ImageLevel | None] = "thumb"
-    cost: ClassVar[float] = 40.0
+    cost: ClassVar[float] = 25.0
 
     model: str = Field(default="default", description="default, hf:org/name or file:/folder")
     caption: str = Field(default="text", description="column that holds the caption to ground")

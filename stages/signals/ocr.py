@@ -49,7 +49,7 @@ class TextInImage(Signal):
     """
 
     image: ClassVar[ImageLevel | None] = "thumb"
-    cost: ClassVar[float] = 25.0
+    cost: ClassVar[float] = 20.0
 
     side: int = Field(default=480, ge=64, le=2048, description="long side in px at which text is searched")
     min_score: float = Field(default=0.6, ge=0, le=1, description="lowest mean character probability of a line")
