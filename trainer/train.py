@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import math
@@ -43,7 +44,7 @@ def train(config: Config, changed: bool = False) -> Metrics:
         if metrics["experiment"] == config.experiment():
             return metrics | {"already": True}
     config.out.mkdir(parents=True, exist_ok=True)
-    with session(config.runtime) as process:
+    with session(config.runtime) as process, _sole(config, process):
         return Run(config, process, changed).go()
 
 
@@ -206,6 +207,20 @@ def _check(config: Config, training: Subset, held_out: Subset, process: Process)
         )
     if split.field is not None and not sum(held_out.sizes):
         raise DataError(f"data.split: no sample has {split.field} = {split.value} in its json")
+
+
+@contextmanager
+def _sole(config: Config, process: Process) -> Iterator[None]:
+    """Refuse a second run into the same folder. A POSIX lock: it ends with this process, its workers do not hold it."""
+    if process.rank != 0:
+        yield
+        return
+    with (config.out / ".lock").open("w") as lock:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise TrainError(f"{config.out}: another process is training there; stop it or change name") from error
+        yield
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def test_a_run_trains_evaluates_and_leaves_its_files(configure: Configure) -> No
     told = trainer.summary(metrics)
     assert told.startswith("tiny: done, 12 steps, 192 samples at ") and "image to text  R@1 0." in told
     files = {path.name for path in out(config).iterdir()}
-    assert files == {"checkpoint.pt", "log.jsonl", "metrics.json", "model"}, "no temporary file stays"
+    assert files == {".lock", "checkpoint.pt", "log.jsonl", "metrics.json", "model"}, "no temporary file stays"
 
 
 def test_the_same_command_again_says_it_is_done(configure: Configure) -> None:
@@ -83,10 +83,10 @@ def test_too_many_corrupt_samples_stop_the_run(configure: Configure, tmp_path: P
 
 @pytest.mark.parametrize("killer", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_to_bitwise_equal_weights(killer: signal.Signals, configure: Configure) -> None:
-    train = {"steps": 40}
+    long = {"steps": 40}
     undisturbed, stopped = (
-        configure("undisturbed", train=train),
-        configure("stopped", train=train, runtime={"workers": 2}),
+        configure("undisturbed", train=long),
+        configure("stopped", train=long, runtime={"workers": 2}),
     )
     command = [sys.executable, "-m", "trainer", str(stopped)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -208,6 +208,19 @@ def test_errors_are_one_line_and_exit_code_1(configure: Configure) -> None:
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and "batch_size?" in done.stderr
 
 
+def test_two_runs_into_one_folder_are_refused(configure: Configure) -> None:
+    config = configure()
+    out(config).mkdir(parents=True)
+    hold = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print('held', flush=True); input()"
+    command = [sys.executable, "-c", hold, str(out(config) / ".lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        with pytest.raises(TrainError, match="another process is training there"):
+            trainer.run(config)
+        other.communicate("\n")
+    assert trainer.run(config)["status"] == "done"
+
+
 def test_epochs_count_in_whole_steps(configure: Configure) -> None:
     config = configure(train={"steps": None, "epochs": 0.5, "batch_size": 10})
     assert trainer.run(config)["samples_seen"] == 70  # half of 130 training samples is 65
@@ -235,9 +248,9 @@ def test_bfloat16_trains(configure: Configure) -> None:
 def test_it_learns_coloured_shapes(configure: Configure, tmp_path: Path) -> None:
     """64 kinds of scenes: after 3,840 samples held-out retrieval is far above chance in both directions."""
     write_tars(tmp_path / "scenes", [320, 320])
-    train = {"batch_size": 24, "steps": 160, "lr": 2e-3, "warmup": 20}
+    length = {"batch_size": 24, "steps": 160, "lr": 2e-3, "warmup": 20}
     runtime = {"log_every": 50, "checkpoint_every": 1000}
-    scores = trainer.run(configure(data={"path": "scenes"}, train=train, runtime=runtime))["retrieval"]
+    scores = trainer.run(configure(data={"path": "scenes"}, train=length, runtime=runtime))["retrieval"]
     for direction in ("image_to_text", "text_to_image"):
         first = scores[direction]["R@1"]
         assert first["chance"] < 0.05 and first["value"] > 0.3, scores
