@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from benchmarks.data.shards import Pair
 LICENCE = "MIT (image), Unicode-3.0 (name)"
 LANGUAGES = ("de", "fr", "es", "pt", "it", "pl", "tr", "ru", "uk", "zh", "ja", "ko", "ar", "hi")
 _SKIN_TONES = range(0x1F3FB, 0x1F400)
+_CODE_POINTS = re.compile(r"[0-9a-f]{4,5}([-_][0-9a-f]{4,5})*")
 _VARIATION_SELECTOR = "\ufe0f"
 
 
@@ -37,6 +39,8 @@ def emoji(cache: Path) -> Iterator[Emoji]:
     annotations = fetch(CLDR, cache) / "package/annotations"
     tables = {lang: _table(annotations / lang / "annotations.json") for lang in ("en", *LANGUAGES)}
     for file in sorted(images.glob("*.webp")):
+        if not _CODE_POINTS.fullmatch(file.stem):
+            continue  # a second copy of some, with shorter code points
         character = _character(file.stem)
         if any(ord(part) in _SKIN_TONES for part in character):
             continue
@@ -63,7 +67,7 @@ def pairs(cache: Path) -> Iterator[Pair]:
 
 
 def _character(stem: str) -> str:
-    points = (chr(int(part, 16)) for part in stem.split("-"))
+    points = (chr(int(part, 16)) for part in stem.replace("_", "-").split("-"))
     return "".join(point for point in points if point != _VARIATION_SELECTOR)
 
 

@@ -42,7 +42,7 @@ def look(data: bytes) -> Look:
     """Decode `data` and measure it. Raises what Pillow raises for bytes that are not a whole image."""
     with Image.open(io.BytesIO(data)) as image:
         image.load()
-        flat, bare = on_white(image).convert("L"), image.convert("L")
+        flat, bare = on_white(image).convert("L"), image.convert("RGBA").convert("L")
     grey = np.asarray(flat, np.float64)
     counts = np.bincount(np.asarray(flat).ravel(), minlength=256) / grey.size
     present = counts[counts > 0]

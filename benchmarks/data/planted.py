@@ -61,7 +61,7 @@ def extreme_aspect(row: Row) -> Row:
     banner = Image.new("RGB", (216, step * count) if upright else (step * count, 216), "white")
     for index in range(count):
         banner.paste(tile, (0, index * step) if upright else (index * step, 0))
-    return row.with_image(encode(banner, "jpg", 60), "jpg").spoiled("extreme_aspect", f"{count} : 1")
+    return row.with_image(encode(banner, "jpg", 50), "jpg").spoiled("extreme_aspect", f"{count} : 1")
 
 
 def exact_duplicate(row: Row) -> Row:
@@ -92,6 +92,7 @@ def blurred(row: Row) -> Row:
 def low_entropy(row: Row) -> Row:
     """A blank page with a few specks of dust in place of the picture: nearly uniform, yet not blurred."""
     width, height = 240 + draw(row.name, "w") % 120, 240 + draw(row.name, "h") % 120
+    row = replace(row, source="generated", licence="Apache-2.0")
     page = Image.new("L", (width, height), 200 + draw(row.name, "tone") % 56)
     for index in range(width * height // 800):
         place = draw(row.name, "speck", index)
@@ -111,7 +112,7 @@ def text_only(row: Row) -> Row:
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(size)
     for index, line in enumerate(lines):
         pen.text((20, 20 + index * (size + 10)), line, fill="#202428", font=font)
-    written = replace(row, caption=" ".join(words))
+    written = replace(row, caption=" ".join(words), source="generated", licence="Apache-2.0")
     return written.with_image(encode(page, "png"), "png").spoiled("text_only", "rendered words only")
 
 

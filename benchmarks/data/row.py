@@ -60,14 +60,15 @@ class Row:
         return image
 
 
-def encode(image: Image.Image, extension: str, quality: int = 85) -> bytes:
+def encode(image: Image.Image, extension: str, quality: int = 85, progressive: bool = False) -> bytes:
     """Encode as `jpg` (on white), `webp` (keeps alpha) or `png` (a palette of at most 64 colours, keeps alpha)."""
     out = io.BytesIO()
     if extension == "jpg":
         grey = image.mode in ("L", "1")
-        (image.convert("L") if grey else on_white(image)).save(out, "JPEG", quality=quality, progressive=quality % 2 == 1)
+        flat = image.convert("L") if grey else on_white(image)
+        flat.save(out, "JPEG", quality=quality, progressive=progressive)
     elif extension == "webp":
-        image.convert("RGBA" if has_alpha(image) else "RGB").save(out, "WEBP", quality=quality, method=6)
+        image.convert("RGBA" if has_alpha(image) else "RGB").save(out, "WEBP", quality=quality, method=4)
     else:
         mode = "RGBA" if has_alpha(image) else "RGB"
         method = Image.Quantize.FASTOCTREE if mode == "RGBA" else Image.Quantize.MEDIANCUT

@@ -30,10 +30,12 @@ class Stock:
         self._looks: list[Look] = []
         self._captions: set[str] = set()
 
-    def accept(self, row: Row) -> bool:
-        """Whether `row` is new in image and caption; if so, later rows must differ from it."""
-        caption = row.caption.lower()
-        if row.look is None or caption in self._captions or any(row.look.distance(old) < MIN_DISTANCE for old in self._looks):
+    def accept(self, row: Row, new_caption: bool = True) -> bool:
+        """Whether `row` is new in image and, if asked, in caption; if so, later rows must differ from it."""
+        caption, seen = row.caption.lower(), row.look
+        if seen is None or (new_caption and caption in self._captions):
+            return False
+        if any(seen.distance(old) < MIN_DISTANCE for old in self._looks):
             return False
         self._looks.append(row.look)
         self._captions.add(caption)
@@ -88,13 +90,14 @@ def drawing_row(drawing: Drawing, caption: str, original: bool = False) -> Row:
 
 def _drawn(drawing: Drawing) -> tuple[bytes, str]:
     with Image.open(drawing.file) as image:
-        small_already = max(image.size) <= 480 and drawing.file.stat().st_size <= 9_000
+        small_already = max(image.size) <= 480 and drawing.file.stat().st_size <= 7_000
         if small_already:
             return drawing.file.read_bytes(), "png"
         image.load()
-        scaled = shrink(image, pick((224, 256, 256, 288, 320, 384), drawing.path, "size"))
+        scaled = shrink(image, pick((208, 224, 224, 256, 256, 352), drawing.path, "size"))
     extension = pick(("png", "jpg", "jpg", "webp"), drawing.path, "format")
-    return encode(scaled, extension, pick((70, 75, 80, 85), drawing.path, "quality")), extension
+    quality = pick((55, 65, 75, 75), drawing.path, "quality")
+    return encode(scaled, extension, quality, progressive=quality == 65), extension
 
 
 def large_row(drawing: Drawing, longest: int) -> Row:
@@ -136,8 +139,7 @@ def usable_drawings(everything: Iterable[Drawing]) -> list[Drawing]:
 
 
 def _size_fits(drawing: Drawing) -> bool:
-    with Image.open(drawing.file) as image:
-        width, height = image.size
+    width, height = drawing.size
     return width * height <= MAX_PIXELS and min(width, height) >= MIN_SIDE
 
 
@@ -146,7 +148,7 @@ def emoji_row(one: emoji.Emoji, lang: str = "en") -> Row:
     data, extension = one.file.read_bytes(), pick(("webp", "webp", "png", "jpg"), one.file.name, "format")
     if extension != "webp":
         with Image.open(one.file) as image:
-            data = encode(image.convert("RGBA"), extension, 80)
+            data = encode(image.convert("RGBA"), extension, 70)
     name, words = one.names["en"]
     caption = one.caption(lang)
     if lang == "en":
@@ -156,26 +158,40 @@ def emoji_row(one: emoji.Emoji, lang: str = "en") -> Row:
 
 
 def photo_row(photo: photos.Photo) -> Row:
-    """A row of a photograph or region: JPEG of at most 512 px, at full size for the two largest files."""
+    """A row of a photograph or region: JPEG of at most 448 px, at full size for the two largest files."""
     with Image.open(photo.file) as image:
         cut = image if photo.region == photos.WHOLE else image.crop(photo.region)
         if has_alpha(cut):
             cut = cut.convert("RGBA")
         whole_large = photo.region == photos.WHOLE and max(image.size) >= 1000
-        data = encode(cut if whole_large else shrink(cut, 512), "jpg", 75 if whole_large else 85)
+        data = encode(cut if whole_large else shrink(cut, 448), "jpg", 65 if whole_large else 75)
     where = "" if photo.region == photos.WHOLE else "#" + ",".join(map(str, photo.region))
     path = photo.file.name + where
     return Row(f"photo/{path}", data, "jpg", photo.caption, "scikit-image", path, photo.licence, look(data))
 
 
-def dirty(everything: list[Drawing], dictionary: frozenset[str]) -> Iterator[Row]:
-    """Drawings whose own title breaks a rule, each named by the first rule it breaks, in hashed order."""
+def small_drawings(everything: Iterable[Drawing]) -> list[Drawing]:
+    """Drawings of 40 to 199 px on the shorter side, with a title of their own, in hashed order."""
+    drawings = list(everything)
+    titles = Counter(drawing.title for drawing in drawings)
+    kept = (one for one in drawings if one.title and titles[one.title] <= 3 and 40 <= min(one.size) < MIN_SIDE)
+    return sorted(kept, key=lambda one: draw(one.path))
+
+
+def dirty(everything: list[Drawing], dictionary: frozenset[str]) -> Iterator[tuple[str, Drawing]]:
+    """Drawings whose own title breaks a rule, with the name of the first that it breaks, in hashed order."""
     titles = Counter(drawing.title for drawing in everything)
     for drawing in sorted(everything, key=lambda one: draw(one.path, "dirty")):
         fault = title_fault(drawing.title, titles[drawing.title], dictionary)
-        if fault and drawing.file.stat().st_size <= 20_000 and _side(drawing) >= 33:
-            row = drawing_row(drawing, drawing.title, original=_side(drawing) < MIN_SIDE)
-            yield row.spoiled(f"real:{fault}", f"title used {titles[drawing.title]} times in the source")
+        if fault and min(drawing.size) >= 40 and drawing.file.stat().st_size <= 40_000:
+            yield fault, drawing
+
+
+def dirty_row(drawing: Drawing, fault: str) -> Row:
+    """A row of `drawing` captioned by its title alone, labelled as dirty by nature."""
+    side = min(drawing.size)
+    row = drawing_row(drawing, drawing.title, original=side < MIN_SIDE)
+    return row.spoiled(f"real:{fault}", f"{side} px on the shorter side in the source")
 
 
 def title_fault(title: str, copies: int, dictionary: frozenset[str]) -> str:
@@ -187,8 +203,3 @@ def title_fault(title: str, copies: int, dictionary: frozenset[str]) -> str:
     if len(title.split()) < MIN_WORDS:
         return "short_title"
     return "" if is_english(title, dictionary, least=0.5) else "unknown_words"
-
-
-def _side(drawing: Drawing) -> int:
-    with Image.open(drawing.file) as image:
-        return min(image.size)
