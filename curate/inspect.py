@@ -137,14 +137,16 @@ class Run:
         """One row per record: shard, row, uid, key, fate, rule, value, error, times."""
         tables = []
         for shard in self.shards:
-            try:
-                table = self.storage.read_table(f"{self.folder}/ledger/{shard.number:08d}.parquet")
-            except FileNotFoundError as error:
-                raise RunError(
-                    f"run {self.name!r} has no ledger for shard {shard.number}; run it to its end"
-                ) from error
+            table = self.shard_ledger(shard)
             tables.append(table.add_column(0, "shard", pa.array(np.full(table.num_rows, shard.number, np.int32))))
         return pa.concat_tables(tables)
+
+    def shard_ledger(self, shard: Shard) -> pa.Table:
+        """One shard's rows of the ledger (`curate.schema.LEDGER`), in index order."""
+        try:
+            return self.storage.read_table(f"{self.folder}/ledger/{shard.number:08d}.parquet")
+        except FileNotFoundError as error:
+            raise RunError(f"run {self.name!r} has no ledger for shard {shard.number}; run it to its end") from error
 
     def columns(self) -> list[str]:
         """Names of all columns that `table` knows."""

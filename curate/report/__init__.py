@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curate.report import svg
 from curate.report.collect import collect
-from curate.report.svg import bars, boxes, histogram
+from curate.report.visible import finalize, shorten
 from curate.storage import Storage
 
 if TYPE_CHECKING:
@@ -28,8 +31,12 @@ def write_report(storage: Storage, name: str) -> str:
 
 
 def render(run: Run) -> str:
-    """The page. Every text that came from outside is escaped by the template."""
-    return _template().render(**collect(run), histogram=histogram, bars=bars, boxes=boxes)
+    """The page. Equal runs give equal pages, apart from the section `cost`, which tells times and machines.
+
+    Every text that came from outside is made visible and escaped by the template, and the page's own content security
+    policy lets nothing run and nothing load.
+    """
+    return _template().render(**collect(run))
 
 
 @lru_cache(maxsize=1)
@@ -40,21 +47,16 @@ def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,
+        finalize=finalize,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["visible"] = visible
-    environment.globals["css"] = (folder / "page.css").read_text()
+    css = (folder / "page.css").read_text(encoding="utf-8")
+    environment.filters |= {"shorten": shorten, "count": "{:,}".format}
+    environment.globals |= {
+        "css": css,
+        "css_hash": base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
+        "svg": svg,
+    }
     return environment.get_template("page.html.j2")
-
-
-def visible(text: object) -> str:
-    """Control characters and bidirectional overrides as visible code points, so that a caption cannot disguise itself."""
-    hidden = {0xAD, 0x61C, 0x200E, 0x200F, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
-    out = []
-    for character in str(text):
-        code = ord(character)
-        control = code < 32 or 127 <= code < 160 or code in hidden or 0xD800 <= code < 0xE000
-        out.append(f"\u27e8{code:02X}\u27e9" if control and character not in "\n\t" else character)
-    return "".join(out)

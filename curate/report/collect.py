@@ -1,105 +1,111 @@
-"""What the report shows, from stored columns: shard by shard, bounded, deterministic.
+"""What the report shows: one walk over the shards, bounded memory, equal pages for equal runs.
 
-Images are opened only for the examples, which are the samples with the lowest hash of their uid.
+Images are opened only for the examples, which are the samples with the lowest hashes of their uids.
 """
 
 from __future__ import annotations
 
-import base64
-import io
-from collections import Counter
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-import pyarrow as pa
-
-from curate.columns import to_numpy
-from curate.contracts import Filter
-from curate.engine.boundary import attempt
-from curate.engine.decide import Decider, Walk
-from curate.plan import Rule
-from curate.pool import Shard
-from curate.schema import COMPUTED, hash_words
+from curate.engine.decide import DENY
+from curate.plan import Plan
+from curate.report.cards import Cards
+from curate.report.charts import histograms
+from curate.report.part import column_of, parts
+from curate.report.tallies import Alone, Clusters, Examples, Groups, Tally, Texts, effective
 
 if TYPE_CHECKING:
     from curate.inspect import Run
 
-BINS = 40
-THUMB = 128
-KEPT_EXAMPLES, DROPPED_EXAMPLES, TOP_CAPTIONS = 16, 6, 12
-LANGUAGE, CLUSTER, CAPTION, PHRASES = "lang", "cluster", "synth_caption", "phrases"
+KEPT_EXAMPLES, DROPPED_EXAMPLES, FAILED_EXAMPLES = 16, 6, 3
+RULES_SHOWN: Final = 30
+"""Rules with a grid of what they dropped: bounds the page."""
+ERRORS_SHOWN, TEXTS_SHOWN, GROUPS_SHOWN, MEMBERS_SHOWN = 30, 12, 6, 8
+IN_LANGUAGE, IN_CLUSTER, DUPLICATES = "lang", "cluster", ("dup_group", "dup_size")
+"""The names under which steps give what the report has sections for; a recipe may rename the columns."""
 
 
 def collect(run: Run) -> dict[str, Any]:
-    """Everything that the template needs."""
-    manifest = run.manifest
+    """Everything that the template needs. Raises RunError for a run without a ledger."""
+    funnel = run.funnel()
     decider = run.decider(run.plan)
-    for rule in run.plan.rules:
-        if not isinstance(rule.step, Filter):
-            decider.states[rule.number] = rule.step.fit(_scan(decider, rule), run.plan.recipe.header.seed)
-    walks = _Walks(decider)
+    alone = Alone(run.plan.rules)
+    examples = Examples(KEPT_EXAMPLES, DROPPED_EXAMPLES, FAILED_EXAMPLES)
+    charts = histograms(run.manifest["rules"], decider)
+    texts, languages, clusters, groups = _columns(run.plan)
+    tallies: list[Tally] = [alone, examples, *charts, texts]
+    tallies += [tally for tally in (languages, clusters, groups) if tally is not None]
+    for part in parts(run, decider):
+        for tally in tallies:
+            tally.add(part)
+    cards = Cards(run, decider)
     return {
-        "m": manifest,
-        "kinds": _kinds(manifest),
-        "funnel": _funnel(manifest, walks.alone()),
-        "failures": [{"error": e, "n": n} for e, n in sorted(manifest["failed"].items(), key=lambda x: (-x[1], x[0]))],
-        "charts": [walks.chart(column, low, high) for column, low, high in _charted(manifest, decider)],
-        "kept": _cards(run, decider, walks.examples(None, KEPT_EXAMPLES)),
+        "m": run.manifest,
+        "kinds": {"kept": funnel.kept, "dropped": sum(funnel.dropped.values()), "failed": sum(funnel.failed.values())},
+        "funnel": _funnel(run.manifest, alone),
+        "alone_known": alone.known,
+        "failures": _failures(funnel.failed, examples, cards),
+        "more_failures": sorted(funnel.failed.values(), reverse=True)[ERRORS_SHOWN:],
+        "charts": charts,
+        "kept": [cards.card(*example) for example in examples.of("kept")],
         "dropped": [
-            {"label": label, "cards": _cards(run, decider, walks.examples(label, DROPPED_EXAMPLES))}
-            for label in manifest["dropped"]
+            {"label": label, "n": n, "cards": [cards.card(*example) for example in examples.of("rule", label)]}
+            for label, n in list(funnel.dropped.items())[:RULES_SHOWN]
         ],
-        "captions": walks.captions(),
-        "languages": walks.mix(LANGUAGE),
-        "clusters": walks.clusters(),
-        "cost": _cost(manifest),
+        "captions": texts.top(TEXTS_SHOWN, least=2),
+        "missed": texts.missed,
+        "languages": languages.top(TEXTS_SHOWN) if languages else [],
+        "clusters": _clusters(clusters) if clusters else None,
+        "groups": _groups(groups, cards) if groups else None,
+        "cost": _cost(run.manifest),
     }
 
 
-def _scan(decider: Decider, rule: Rule) -> Any:
-    from curate.engine.decide import AliveScan
-
-    return AliveScan(decider, rule.number)
-
-
-def _kinds(manifest: dict[str, Any]) -> dict[str, int]:
-    return {
-        "kept": manifest["kept"],
-        "dropped": sum(manifest["dropped"].values()),
-        "failed": sum(manifest["failed"].values()),
-    }
+def _columns(plan: Plan) -> tuple[Texts, Texts | None, Clusters | None, Groups | None]:
+    """Tallies of captions and, where the recipe has such columns, of languages, clusters and duplicates."""
+    language, cluster = column_of(plan, IN_LANGUAGE), column_of(plan, IN_CLUSTER)
+    group, size = (column_of(plan, given) for given in DUPLICATES)
+    return (
+        Texts("text"),
+        Texts(language) if language else None,
+        Clusters(cluster) if cluster else None,
+        Groups(group, size, GROUPS_SHOWN, MEMBERS_SHOWN) if group and size else None,
+    )
 
 
-def _funnel(manifest: dict[str, Any], alone: dict[str, int | None]) -> list[dict[str, Any]]:
-    """A row per rule: how many are left after it, what it dropped, what it alone drops."""
+def _funnel(manifest: dict[str, Any], alone: Alone) -> list[dict[str, Any]]:
+    """A row per rule: how many are left after it, what it dropped, what it alone drops (None: no such figure)."""
     left = manifest["entered"]
     rows = [{"label": "entered", "left": left, "dropped": None, "alone": None, "threshold": ""}]
-    for label, n in (
-        ("ingest and decoding", sum(manifest["failed"].values())),
-        ("deny", manifest["dropped"].get("deny")),
-    ):
+    failed, denied = sum(manifest["failed"].values()), manifest["dropped"].get(DENY, 0)
+    for label, n, text in (("failed", failed, "ingest or a signal"), (DENY, denied, "the deny list")):
         if n:
             left -= n
-            text = "failed samples, listed below" if label != "deny" else "the deny list"
             rows.append({"label": label, "left": left, "dropped": n, "alone": None, "threshold": text})
     for rule in manifest["rules"]:
         left -= rule["dropped"]
         row = {"label": rule["label"], "left": left, "dropped": rule["dropped"], "threshold": rule["threshold"]}
-        rows.append({**row, "alone": alone.get(rule["label"])})
+        rows.append({**row, "alone": alone.drops.get(rule["label"])})
     return rows
 
 
-def _charted(manifest: dict[str, Any], decider: Decider) -> Iterable[tuple[str, float | None, float | None]]:
-    """Numeric columns that a rule bounds, with the bounds of the strictest rule, in the recipe's order."""
-    found: dict[str, tuple[float | None, float | None]] = {}
-    for rule in manifest["rules"]:
-        for column, (low, high) in rule["bounds"].items():
-            if column in decider.plan.giver:
-                old = found.get(column, (None, None))
-                lows, highs = [v for v in (old[0], low) if v is not None], [v for v in (old[1], high) if v is not None]
-                found[column] = (max(lows, default=None), min(highs, default=None))
-    return [(column, low, high) for column, (low, high) in found.items()]
+def _failures(failed: dict[str, int], examples: Examples, cards: Cards) -> list[dict[str, Any]]:
+    """Errors, frequent ones first, with the names of some of their samples."""
+    ordered = sorted(failed.items(), key=lambda item: (-item[1], item[0]))[:ERRORS_SHOWN]
+    return [
+        {"error": error, "n": n, "samples": [cards.named(place) for place, _ in examples.of("error", error)]}
+        for error, n in ordered
+    ]
+
+
+def _clusters(clusters: Clusters) -> dict[str, Any]:
+    before, after = clusters.sizes()
+    return {"before": before, "after": after, "even_before": effective(before), "even_after": effective(after)}
+
+
+def _groups(groups: Groups, cards: Cards) -> dict[str, Any]:
+    top = [entry | {"members": [cards.member(*member) for member in entry["members"]]} for entry in groups.top()]
+    return {"groups": groups.groups, "rows": groups.rows, "top": top}
 
 
 def _cost(manifest: dict[str, Any]) -> list[dict[str, Any]]:
@@ -111,155 +117,3 @@ def _cost(manifest: dict[str, Any]) -> list[dict[str, Any]]:
         reused = manifest["reused"].get(label, 0)
         rows.append({"label": label, "seconds": seconds, "computed": computed, "reused": reused, "rate": rate})
     return sorted(rows, key=lambda row: (-row["seconds"], row["label"]))
-
-
-class _Walks:
-    """Reads the pool shard by shard for each table and chart; holds counts and a few rows, never the pool."""
-
-    def __init__(self, decider: Decider) -> None:
-        self.decider = decider
-
-    def _each(self) -> Iterable[tuple[Shard, Walk]]:
-        return ((shard, self.decider.finish(shard)) for shard in self.decider.shards)
-
-    def alone(self) -> dict[str, int | None]:
-        """Per filter: samples that it drops and every other filter would keep, among rows with all facts computed.
-
-        Selections depend on what came before them, so they have no such figure (None).
-        """
-        filters = [rule for rule in self.decider.plan.rules if isinstance(rule.step, Filter)]
-        found: dict[str, int | None] = {rule.label: None for rule in self.decider.plan.rules}
-        found |= {rule.label: 0 for rule in filters}
-        for shard in self.decider.shards:
-            columns = sorted({column for rule in filters for column in rule.step.inputs()})
-            states = [self.decider.column(shard, column)[1] == COMPUTED for column in columns]
-            usable = self.decider.index(shard)["error"].is_null().to_numpy()
-            rows = np.flatnonzero(np.logical_and.reduce([usable, *states]))
-            if not filters or not len(rows):
-                continue
-            votes = [self._drops(shard, rule, rows) for rule in filters]
-            single = np.sum(votes, axis=0) == 1
-            for rule, drops in zip(filters, votes, strict=True):
-                found[rule.label] = (found[rule.label] or 0) + int((drops & single).sum())
-        return found
-
-    def _drops(self, shard: Shard, rule: Rule, rows: np.ndarray) -> np.ndarray:
-        assert isinstance(rule.step, Filter)
-        return ~np.asarray(rule.step.keep(self.decider.columns(shard, rule.step.inputs(), rows)), bool)
-
-    def chart(self, column: str, low: float | None, high: float | None) -> dict[str, Any]:
-        """A histogram between the 0.5th and 99.5th percentile of a first look; what lies outside is in the end bins."""
-        edges = self._edges(column, low, high)
-        kept, dropped = np.zeros(BINS, int), np.zeros(BINS, int)
-        for shard, walk in self._each():
-            values = self._numbers(shard, column)
-            known = np.isfinite(values)
-            bins = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, BINS - 1)
-            kept += np.bincount(bins[known & walk.alive], minlength=BINS)
-            dropped += np.bincount(bins[known & ~walk.alive], minlength=BINS)
-        lists = {"edges": edges.tolist(), "kept": kept.tolist(), "dropped": dropped.tolist()}
-        return {**lists, "low": low, "high": high, "title": column}
-
-    def _numbers(self, shard: Shard, column: str) -> np.ndarray:
-        array, states, _ = self.decider.column(shard, column)
-        values = np.asarray(to_numpy(array), float)
-        return np.where(states == COMPUTED, values, np.nan)
-
-    def _edges(self, column: str, low: float | None, high: float | None) -> np.ndarray:
-        """From up to 2,000 values of each of the first 50 shards; thresholds are always inside."""
-        looks = [self._numbers(shard, column)[:2000] for shard in self.decider.shards[:50]]
-        values = np.concatenate(looks) if looks else np.zeros(0)
-        values = values[np.isfinite(values)]
-        ends = list(np.quantile(values, [0.005, 0.995])) if len(values) else [0.0, 1.0]
-        ends += [bound for bound in (low, high) if bound is not None]
-        start, end = min(ends), max(ends)
-        return np.linspace(start, end if end > start else start + 1, BINS + 1)
-
-    def examples(self, label: str | None, count: int) -> list[tuple[Shard, int, str]]:
-        """(shard, row, value seen) of kept samples, or of those that a rule dropped; by the lowest hash of the uid."""
-        found: list[tuple[int, Shard, int, str]] = []
-        for shard, walk in self._each():
-            rows = np.flatnonzero(walk.alive if label is None else walk.rule == label)
-            words = self.decider.columns(shard, (), rows)["uid"]
-            draws = hash_words(0, words, "report")
-            best = np.argsort(draws, kind="stable")[:count]
-            found += [(int(draws[i]), shard, int(rows[i]), str(walk.value[rows[i]] or "")) for i in best]
-            found = sorted(found, key=lambda item: (item[0], item[1].number, item[2]))[:count]
-        return [(shard, row, value) for _, shard, row, value in found]
-
-    def captions(self) -> list[dict[str, Any]]:
-        """Captions that stand more than once: how often in the pool, how often among the kept.
-
-        A bounded count: whenever 100,000 captions are held, those seen once are let go.
-        """
-        before: Counter[str] = Counter()
-        after: Counter[str] = Counter()
-        for shard, walk in self._each():
-            texts = self.decider.index(shard)["text"].to_pylist()
-            before.update(text for text in texts if text)
-            after.update(text for text, alive in zip(texts, walk.alive, strict=True) if text and alive)
-            if len(before) > 100_000:
-                before = Counter({text: n for text, n in before.items() if n > 1})
-        top = sorted(before.items(), key=lambda item: (-item[1], item[0]))[:TOP_CAPTIONS]
-        return [{"text": text, "before": n, "after": after[text]} for text, n in top if n > 1]
-
-    def mix(self, column: str) -> list[dict[str, Any]]:
-        """Values of a text column before and after, most frequent first."""
-        if column not in self.decider.plan.giver:
-            return []
-        before: Counter[str] = Counter()
-        after: Counter[str] = Counter()
-        for shard, walk in self._each():
-            values = self.decider.column(shard, column)[0].to_pylist()
-            before.update(str(v) for v in values if v is not None)
-            after.update(str(v) for v, alive in zip(values, walk.alive, strict=True) if v is not None and alive)
-        top = sorted(before.items(), key=lambda item: (-item[1], item[0]))[:TOP_CAPTIONS]
-        return [{"name": name, "before": n, "after": after[name]} for name, n in top]
-
-    def clusters(self) -> dict[str, list[int]] | None:
-        """Cluster sizes before and after, by size before."""
-        if CLUSTER not in self.decider.plan.giver:
-            return None
-        before: Counter[int] = Counter()
-        after: Counter[int] = Counter()
-        for shard, walk in self._each():
-            values = self._numbers(shard, CLUSTER)
-            before.update(values[np.isfinite(values)].astype(int).tolist())
-            after.update(values[np.isfinite(values) & walk.alive].astype(int).tolist())
-        order = sorted(before, key=lambda cluster: (-before[cluster], cluster))
-        return {"before": [before[c] for c in order], "after": [after[c] for c in order]}
-
-
-def _cards(run: Run, decider: Decider, examples: list[tuple[Shard, int, str]]) -> list[dict[str, Any]]:
-    """Examples with thumbnail, caption and what was synthesised."""
-    cards = []
-    for shard, row, value in examples:
-        index = decider.index(shard)
-        card = {
-            "uid": index["uid"][row].as_py().hex(),
-            "text": index["text"][row].as_py() or "",
-            "value": value,
-            "image": _thumbnail(run, shard, row),
-            "caption": _cell(decider, shard, row, CAPTION),
-            "phrases": _cell(decider, shard, row, PHRASES) or [],
-            "similarity": _cell(decider, shard, row, "similarity"),
-        }
-        cards.append(card)
-    return cards
-
-
-def _cell(decider: Decider, shard: Shard, row: int, column: str) -> Any:
-    if column not in decider.plan.giver:
-        return None
-    array: pa.Array = decider.column(shard, column)[0]
-    return array[row].as_py()
-
-
-def _thumbnail(run: Run, shard: Shard, row: int) -> str | None:
-    """A small JPEG as a data URL; None for an image that does not open."""
-    image, _ = attempt(lambda: run.image(shard.number, row, THUMB), "drawing the report")
-    if image is None:
-        return None
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=72)
-    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()

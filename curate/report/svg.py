@@ -1,77 +1,156 @@
-"""Small charts as inline SVG: no script, no library, colours from the page's own variables."""
+"""Small drawings as inline SVG: no script, no library, no inline style; colours are classes of the page's style sheet."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
+import numpy as np
 from markupsafe import Markup
 
-WIDTH, HEIGHT, BASE = 480, 132, 112
+from curate.report.cards import Picture
+from curate.report.charts import Axis, Histogram
+from curate.report.visible import safe
+
+WIDTH, TOP, BASE, HEIGHT = 480.0, 18.0, 128.0, 148.0
+"""Of a chart: bars stand on BASE and reach up to TOP; limits are labelled above, the axis below."""
+COLOURS: Final = 6
 
 
-def histogram(chart: Mapping[str, Any]) -> Markup:
-    """Kept over dropped, stacked, with thresholds drawn.
+def number(value: float) -> str:
+    """Short, for an axis: 0.25, 1200, 35k, 2.1M."""
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= unit:
+            return f"{value / (1e3 if name == 'k' else unit):.3g}{name}"
+    return f"{value:.4g}"
 
-    `edges` (n+1), `kept` (n), `dropped` (n), `low` and `high` thresholds or None, `title`.
-    """
-    edges, kept, dropped = chart["edges"], chart["kept"], chart["dropped"]
-    top = max((k + d for k, d in zip(kept, dropped, strict=True)), default=0) or 1
-    step = WIDTH / max(1, len(kept))
-    parts = []
-    for i, (k, d) in enumerate(zip(kept, dropped, strict=True)):
-        tall, upper = BASE * k / top, BASE * d / top
-        label = f"{edges[i]:.4g} to {edges[i + 1]:.4g}: {k} kept, {d} not"
-        x, width = f"{i * step:.1f}", f"{max(step - 1, 1):.1f}"
-        parts.append(
-            f'<g><title>{label}</title><rect class="k" x="{x}" y="{BASE - tall:.1f}" width="{width}" height="{tall:.1f}"/>'
-            f'<rect class="d" x="{x}" y="{BASE - tall - upper:.1f}" width="{width}" height="{upper:.1f}"/></g>'
-        )
-    for value in (chart["low"], chart["high"]):
-        if value is not None and edges[-1] > edges[0]:
-            x = min(max((value - edges[0]) / (edges[-1] - edges[0]), 0), 1) * WIDTH
-            anchor = "end" if x > WIDTH / 2 else "start"
-            parts.append(
-                f'<line class="t" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{BASE}"/>'
-                f'<text class="t" x="{x + (-4 if anchor == "end" else 4):.1f}" y="11" text-anchor="{anchor}">{value:.4g}</text>'
-            )
-    axis = (
-        f'<line class="a" x1="0" x2="{WIDTH}" y1="{BASE}" y2="{BASE}"/><text x="0" y="{HEIGHT - 4}">{edges[0]:.4g}</text>'
-        f'<text x="{WIDTH}" y="{HEIGHT - 4}" text-anchor="end">{edges[-1]:.4g}</text>'
+
+def histogram(chart: Histogram) -> Markup:
+    """Kept below, the rest on top of it; the limits as lines, and what lies beyond them shaded."""
+    axis = chart.axis
+    x = [WIDTH * axis.place(edge) for edge in axis.edges.tolist()]
+    top = max(int((chart.kept + chart.dropped).max()), 1)
+    parts = [*_limits(chart)]
+    for i, (k, d) in enumerate(zip(chart.kept.tolist(), chart.dropped.tolist(), strict=True)):
+        if k or d:
+            title = f"{_bin(axis, i)}: {k:,} kept, {d:,} not"
+            parts.append(f"<g><title>{title}</title>{_stack(x[i], x[i + 1], k / top, d / top)}</g>")
+    parts += _ticks(axis)
+    label = f"Histogram of {chart.column}: {chart.computed:,} samples, {chart.outside:,} beyond the limits"
+    return _svg("chart", label, parts)
+
+
+def _stack(left: float, right: float, lower: float, upper: float) -> str:
+    """Two bars on top of each other; heights in [0, 1]."""
+    gap = 1.0 if right - left > 3 else 0.0
+    at, width, scale = f"{left:.1f}", f"{max(right - left - gap, 0.6):.1f}", BASE - TOP
+    bars = ((lower, 0.0, "k"), (upper, lower, "d"))
+    return "".join(
+        f'<rect class="{kind}" x="{at}" y="{BASE - scale * (below + tall):.1f}" width="{width}" height="{scale * tall:.1f}"/>'
+        for tall, below, kind in bars
+        if tall
     )
-    title = Markup.escape(chart["title"])
-    return Markup(
-        f'<svg class="chart" role="img" aria-label="{title}" viewBox="0 0 {WIDTH} {HEIGHT}">{"".join(parts)}{axis}</svg>'
-    )
 
 
-def bars(before: Sequence[int], after: Sequence[int], title: str) -> Markup:
-    """Group sizes before (outline) and after (filled), in the order given."""
-    top = max([*before, 1])
-    step = WIDTH / max(1, len(before))
+def _bin(axis: Axis, i: int) -> str:
+    low, high = axis.edges[i], axis.edges[i + 1]
+    if axis.whole:
+        return f"{low:.0f}" if high - low == 1 else f"{low:.0f} to {high - 1:.0f}"
+    return f"{low:.4g} to {high:.4g}"
+
+
+def _limits(chart: Histogram) -> Iterable[str]:
+    drawn = chart.axis.limits(chart.low, chart.high)
+    for value, at, name in ((chart.low, drawn[0], "\u2265 "), (chart.high, drawn[1], "\u2264 ")):
+        if value is None or at is None:
+            continue
+        x = WIDTH * chart.axis.place(at)
+        left, right = (0.0, x) if at == drawn[0] else (x, WIDTH)
+        side = "end" if x > WIDTH / 2 else "start"
+        yield f'<rect class="out" x="{left:.1f}" y="{TOP}" width="{right - left:.1f}" height="{BASE - TOP}"/>'
+        yield f'<line class="t" x1="{x:.1f}" x2="{x:.1f}" y1="2" y2="{BASE}"/>'
+        at_text = x - 5 if side == "end" else x + 5
+        yield f'<text class="t" x="{at_text:.1f}" y="12" text-anchor="{side}">{name}{number(value)}</text>'
+
+
+def ticks(axis: Axis) -> list[float]:
+    """Three to seven round values on the axis."""
+    start, end = float(axis.edges[0]), float(axis.edges[-1])
+    if axis.log:
+        powers = range(int(np.floor(np.log10(start))), int(np.ceil(np.log10(end))) + 1)
+        for digits in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0)):
+            found = [digit * 10.0**power for power in powers for digit in digits]
+            found = [value for value in found if start <= value <= end]
+            if len(found) >= 3:
+                break
+        return found[:: -(-len(found) // 7)] if found else [start]
+    raw = (end - start) / 5
+    unit = 10.0 ** np.floor(np.log10(raw))
+    step = next(unit * digit for digit in (1, 2, 2.5, 5, 10) if unit * digit >= raw * 0.999)
+    if axis.whole:
+        step = max(1.0, np.ceil(step))
+    first = np.ceil(start / step - 1e-9)
+    return [float(step * (first + i)) for i in range(int((end - step * first) / step + 1e-9) + 1)]
+
+
+def _ticks(axis: Axis) -> Iterable[str]:
+    yield f'<line class="a" x1="0" x2="{WIDTH}" y1="{BASE}" y2="{BASE}"/>'
+    half = 0.5 if axis.whole and not axis.log and axis.edges[1] - axis.edges[0] == 1 else 0.0
+    for value in ticks(axis):
+        if value + half > axis.edges[-1]:
+            continue
+        x = WIDTH * axis.place(value + half)
+        side = "start" if x < 14 else "end" if x > WIDTH - 14 else "middle"
+        yield f'<line class="a" x1="{x:.1f}" x2="{x:.1f}" y1="{BASE}" y2="{BASE + 4}"/>'
+        yield f'<text x="{x:.1f}" y="{HEIGHT - 5}" text-anchor="{side}">{number(value)}</text>'
+
+
+def sizes(before: Sequence[int], after: Sequence[int], label: str) -> Markup:
+    """Group sizes: before behind, after in front, in the order given."""
+    top, step = max([*before, 1]), WIDTH / max(1, len(before))
     parts = []
     for i, (b, a) in enumerate(zip(before, after, strict=True)):
-        x, width = f"{i * step:.1f}", f"{max(step - 1.5, 0.8):.1f}"
-        parts.append(
-            f"<g><title>{b} before, {a} after</title>"
-            f'<rect class="d" x="{x}" y="{BASE * (1 - b / top):.1f}" width="{width}" height="{BASE * b / top:.1f}"/>'
-            f'<rect class="k" x="{x}" y="{BASE * (1 - a / top):.1f}" width="{width}" height="{BASE * a / top:.1f}"/></g>'
-        )
-    axis = f'<line class="a" x1="0" x2="{WIDTH}" y1="{BASE}" y2="{BASE}"/><text x="0" y="{HEIGHT - 4}">largest: {before[0] if before else 0} → {after[0] if after else 0}</text>'
-    label = Markup.escape(title)
+        bars = _stack(i * step, (i + 1) * step, 0, b / top) + _stack(i * step, (i + 1) * step, a / top, 0)
+        parts.append(f"<g><title>{b:,} before, {a:,} after</title>{bars}</g>")
+    parts.append(f'<line class="a" x1="0" x2="{WIDTH}" y1="{BASE}" y2="{BASE}"/>')
+    parts.append(f'<text x="0" y="12">{number(top)}</text>')
+    return _svg("chart", label, parts)
+
+
+def bar(parts: Sequence[tuple[float, str]], label: str) -> Markup:
+    """One horizontal bar of (share of the whole in [0, 1], class)."""
+    drawn, at = [], 0.0
+    for share, kind in parts:
+        drawn.append(f'<rect class="{kind}" x="{100 * at:.2f}" y="0" width="{100 * share:.2f}" height="10"/>')
+        at += share
     return Markup(
-        f'<svg class="chart" role="img" aria-label="{label}" viewBox="0 0 {WIDTH} {HEIGHT}">{"".join(parts)}{axis}</svg>'
+        f'<svg class="bar" role="img" aria-label="{safe(label)}" viewBox="0 0 100 10" preserveAspectRatio="none">'
+        f"{''.join(drawn)}</svg>"
     )
 
 
-def boxes(phrases: Sequence[Mapping[str, Any]]) -> Markup:
-    """Grounded phrases over an image: boxes are xyxy in [0, 1]."""
-    parts = []
-    for phrase in phrases:
-        x1, y1, x2, y2 = (100 * float(v) for v in phrase["box"])
-        title = Markup.escape(f"{phrase['phrase']} ({phrase['score']:.2f})")
-        size = f'width="{x2 - x1:.1f}" height="{y2 - y1:.1f}"'
-        parts.append(f'<rect x="{x1:.1f}" y="{y1:.1f}" {size}><title>{title}</title></rect>')
+def photo(picture: Picture, label: str, phrases: Sequence[Mapping[str, Any]] = ()) -> Markup:
+    """A picture and, in its own coordinates, the boxes (xyxy in [0, 1]) of its grounded phrases."""
+    w, h = picture.width, picture.height
+    drawn = [f'<image href="{picture.url}" width="{w}" height="{h}"/>']
+    for phrase, colour in zip(phrases, phrase_colours(phrases), strict=True):
+        x1, y1, x2, y2 = (float(v) * side for v, side in zip(phrase["box"], (w, h, w, h), strict=True))
+        title = safe(f"{phrase['phrase']} ({phrase['score']:.2f}, {phrase['source']})")
+        size = f'x="{x1:.2f}" y="{y1:.2f}" width="{x2 - x1:.2f}" height="{y2 - y1:.2f}"'
+        drawn.append(f'<g><title>{title}</title><rect class="halo" {size}/><rect class="c{colour}" {size}/></g>')
     return Markup(
-        f'<svg class="boxes" viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{"".join(parts)}</svg>'
+        f'<svg class="photo" role="img" aria-label="{safe(label)}" width="{w}" height="{h}" viewBox="0 0 {w} {h}">'
+        f"{''.join(drawn)}</svg>"
+    )
+
+
+def phrase_colours(phrases: Sequence[Mapping[str, Any]]) -> list[int]:
+    """A colour per phrase; boxes of one phrase share it."""
+    names = list(dict.fromkeys(phrase["phrase"] for phrase in phrases))
+    return [names.index(phrase["phrase"]) % COLOURS for phrase in phrases]
+
+
+def _svg(kind: str, label: str, parts: Iterable[str]) -> Markup:
+    return Markup(
+        f'<svg class="{kind}" role="img" aria-label="{safe(label)}" viewBox="0 0 {WIDTH:g} {HEIGHT:g}">{"".join(parts)}</svg>'
     )

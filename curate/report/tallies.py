@@ -1,123 +1,181 @@
-"""What else is counted over the pool: repeated captions, duplicates, mixes, failures, and which samples to show."""
+"""What the report counts, each from one walk over the shards, each in bounded memory."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
 
 import numpy as np
 
-from curate.columns import position
-from curate.report.view import View
-from curate.schema import hash_words
+from curate.contracts import Filter
+from curate.engine.decide import DENY
+from curate.plan import Rule
+from curate.report.part import Part, Place
+from curate.schema import COMPUTED
 
-HELD = 100_000
-"""Distinct captions or groups that are held at a time; beyond, those seen once are let go."""
+MOST_TEXTS: Final = 100_000
 
 
-class Example(NamedTuple):
-    """A sample to show, and the values that the rule saw."""
+class Tally(Protocol):
+    """Sees every shard once."""
 
-    shard: int
-    row: int
-    value: str = ""
+    def add(self, part: Part) -> None:
+        """Count a shard."""
+        ...
+
+
+class Alone:
+    """Per filter the samples that it alone drops: every other filter would keep them.
+
+    Counted among samples for which the facts of all filters are computed (`known`), and which neither failed nor stand
+    on the deny list. A selection depends on what came before it and has no such figure.
+    """
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.filters = [(rule.label, rule.step) for rule in rules if isinstance(rule.step, Filter)]
+        self.columns = sorted({column for _, step in self.filters for column in step.inputs()})
+        self.drops = {label: 0 for label, _ in self.filters}
+        self.known = 0
+
+    def add(self, part: Part) -> None:
+        """Ask every filter about every sample whose facts are known."""
+        states = [part.decider.column(part.shard, column)[1] == COMPUTED for column in self.columns]
+        rows = np.flatnonzero(np.logical_and.reduce([~part.failed, part.rule != DENY, *states]))
+        self.known += len(rows)
+        if not self.filters or not len(rows):
+            return
+        columns = part.decider.columns(part.shard, self.columns, rows)
+        votes = [~np.asarray(step.keep(columns), bool) for _, step in self.filters]
+        single = np.sum(votes, axis=0) == 1
+        for (label, _), vote in zip(self.filters, votes, strict=True):
+            self.drops[label] += int((vote & single).sum())
 
 
 class Examples:
-    """The `count` rows with the lowest hash of their uid among those that `pick` (boolean (n,)) takes."""
+    """The samples with the lowest hashes of their uids: of the kept, of each rule's drops, of each error's failures."""
 
-    def __init__(self, pick: Callable[[View], np.ndarray], count: int) -> None:
-        self.pick, self.count = pick, count
-        self._best: list[tuple[int, int, str]] = []
+    def __init__(self, kept: int, dropped: int, failed: int) -> None:
+        self.count = {"kept": kept, "rule": dropped, "error": failed}
+        self.found: dict[tuple[str, str], list[tuple[int, int, int, Place, str]]] = {}
 
-    def add(self, view: View) -> None:
-        """Look at one shard."""
-        rows = np.flatnonzero(self.pick(view))
-        draws = hash_words(0, view.words[rows], "report")
-        places = position(view.shard.number, rows)
-        values = view.ledger["value"]
-        for i in np.lexsort((places, draws))[: self.count]:
-            self._best.append((int(draws[i]), int(places[i]), values[int(rows[i])].as_py() or ""))
-        self._best = sorted(self._best)[: self.count]
+    def add(self, part: Part) -> None:
+        """Keep the lowest draws per group."""
+        self._take(part, "kept", "", np.flatnonzero(part.kept))
+        for label in sorted({label for label in part.rule.tolist() if label}):
+            self._take(part, "rule", label, np.flatnonzero(part.rule == label))
+        errors = part.ledger["error"].to_pylist()
+        rows: dict[str, list[int]] = {}
+        for row in np.flatnonzero(part.failed).tolist():
+            rows.setdefault(errors[row], []).append(row)
+        for error, failed in rows.items():
+            self._take(part, "error", error, np.array(failed))
 
-    def found(self) -> list[Example]:
-        """In the order of the hash."""
-        return [Example(place >> 32, place & 0xFFFFFFFF, value) for _, place, value in self._best]
+    def _take(self, part: Part, kind: str, name: str, rows: np.ndarray) -> None:
+        entries = [
+            (int(part.draws[row]), part.shard.number, row, Place(part.shard, row), part.ledger["value"][row].as_py())
+            for row in part.lowest(rows, self.count[kind]).tolist()
+        ]
+        known = self.found.get((kind, name), [])
+        self.found[kind, name] = sorted([*known, *entries], key=lambda e: e[:3])[: self.count[kind]]
+
+    def of(self, kind: str, name: str = "") -> list[tuple[Place, str]]:
+        """Place and the value that the rule saw."""
+        return [(place, value or "") for *_, place, value in self.found.get((kind, name), [])]
 
 
-class Mix:
-    """Values of a column before and after: the most frequent ones, with what is left of them."""
+class Texts:
+    """How often each value of a text column stands in the pool and among the kept: [before, after].
+
+    Lossy counting (Manku and Motwani 2002, in spirit): when more than `most` values are held, the rarer half is let go,
+    and `missed` grows by the highest count among them. A count is low by at most `missed`, exact while that is 0.
+    """
+
+    def __init__(self, column: str, most: int = MOST_TEXTS) -> None:
+        self.column, self.most, self.missed = column, most, 0
+        self.counts: dict[str, list[int]] = {}
+
+    def add(self, part: Part) -> None:
+        """Count a shard."""
+        for text, kept in zip(part.cells(self.column), part.kept.tolist(), strict=True):
+            if text:
+                pair = self.counts.setdefault(text, [0, 0])
+                pair[0] += 1
+                pair[1] += kept
+        if len(self.counts) > self.most:
+            ordered = self.ranked()
+            self.missed += ordered[self.most // 2][1][0]
+            self.counts = dict(ordered[: self.most // 2])
+
+    def ranked(self) -> list[tuple[str, list[int]]]:
+        """Most frequent first; ties by the text."""
+        return sorted(self.counts.items(), key=lambda item: (-item[1][0], item[0]))
+
+    def top(self, count: int, least: int = 1) -> list[dict[str, Any]]:
+        """The most frequent that stand at least so often."""
+        return [
+            {"text": text, "before": before, "after": after}
+            for text, (before, after) in self.ranked()[:count]
+            if before >= least
+        ]
+
+
+class Clusters:
+    """Sizes of clusters in the pool and among the kept; as many counts as there are clusters."""
 
     def __init__(self, column: str) -> None:
         self.column = column
-        self.before: Counter[Any] = Counter()
-        self.after: Counter[Any] = Counter()
+        self.before: Counter[int] = Counter()
+        self.after: Counter[int] = Counter()
 
-    def add(self, view: View) -> None:
-        """Count one shard. Bounded: of more than `HELD` values those seen once are let go."""
-        values = view.values(self.column)
-        self.before.update(value for value in values if value not in (None, ""))
-        taken = zip(values, view.kept.tolist(), strict=True)
-        self.after.update(value for value, kept in taken if kept and value not in (None, ""))
-        if len(self.before) > HELD:
-            self.before = Counter({value: n for value, n in self.before.items() if n > 1})
-            self.after = Counter({value: n for value, n in self.after.items() if value in self.before})
+    def add(self, part: Part) -> None:
+        """Count a shard."""
+        values = part.numbers(self.column)
+        known = np.isfinite(values)
+        self.before.update(values[known].astype(np.int64).tolist())
+        self.after.update(values[known & part.kept].astype(np.int64).tolist())
 
-    def top(self, count: int, at_least: int = 1) -> list[dict[str, Any]]:
-        """The most frequent values of the pool; ties by value."""
-        ranked = sorted(self.before.items(), key=lambda item: (-item[1], str(item[0])))[:count]
-        return [{"value": value, "before": n, "after": self.after[value]} for value, n in ranked if n >= at_least]
+    def sizes(self) -> tuple[list[int], list[int]]:
+        """Before and after, both in the order of size before."""
+        order = sorted(self.before, key=lambda cluster: (-self.before[cluster], cluster))
+        return [self.before[cluster] for cluster in order], [self.after[cluster] for cluster in order]
+
+
+def effective(sizes: Sequence[int]) -> float:
+    """How many clusters of equal size would be as even: exp of the entropy of the shares (Hill number of order 1)."""
+    shares = np.array([size for size in sizes if size], np.float64)
+    if not len(shares):
+        return 0.0
+    shares /= shares.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
 class Groups:
-    """Groups of duplicates, by the column that holds the position of each group's first."""
+    """The largest groups of duplicates with their first members, and how many groups and members there are."""
 
-    def __init__(self, group: str, size: str) -> None:
-        self.group, self.size = group, size
-        self.groups = self.members = self.kept = 0
-        self._sizes: Counter[int] = Counter()
-        self._left: Counter[int] = Counter()
+    def __init__(self, group: str, size: str, most: int, members: int) -> None:
+        self.columns, self.most, self.members = (group, size), most, members
+        self.largest: dict[tuple[int, int], list[tuple[Place, bool]]] = {}  # (-size, group) -> members
+        self.kept: Counter[tuple[int, int]] = Counter()
+        self.groups = self.rows = 0
 
-    def add(self, view: View) -> None:
-        """Count one shard."""
-        sizes, group = np.nan_to_num(view.numbers(self.size)), np.array(view.values(self.group), object)
-        rows = np.flatnonzero(sizes > 1)
-        places = position(view.shard.number, rows)
-        self.members += len(rows)
-        self.kept += int(view.kept[rows].sum())
-        self.groups += sum(int(place) == group[row] for place, row in zip(places, rows, strict=True))
-        self._sizes.update({int(group[row]): int(sizes[row]) for row in rows if group[row] not in self._sizes})
-        self._left.update(int(group[row]) for row in rows[view.kept[rows]])
-        if len(self._sizes) > HELD:
-            self._sizes = Counter(dict(self._sizes.most_common(HELD // 2)))
+    def add(self, part: Part) -> None:
+        """Count a shard. A group that is not among the largest so far never will be: each row knows its group's size."""
+        group, size = part.cells(self.columns[0]), part.numbers(self.columns[1])
+        for row in np.flatnonzero(size > 1).tolist():
+            self.rows += 1
+            self.groups += int(group[row] == part.shard.number << 32 | row)  # named by the position of its first
+            key = (-int(size[row]), group[row])
+            if key not in self.largest and len(self.largest) >= self.most:
+                last = max(self.largest)
+                if key > last:
+                    continue
+                del self.largest[last], self.kept[last]
+            held = self.largest.setdefault(key, [])
+            self.kept[key] += int(part.kept[row])
+            if len(held) < self.members:
+                held.append((Place(part.shard, row), bool(part.kept[row])))
 
-    def largest(self, count: int) -> list[tuple[Example, int, int]]:
-        """(first sample, size, how many are kept) of the largest groups; ties by position."""
-        ranked = sorted(self._sizes.items(), key=lambda item: (-item[1], item[0]))[:count]
-        return [(Example(place >> 32, place & 0xFFFFFFFF), size, self._left[place]) for place, size in ranked]
-
-
-class Failures:
-    """The first few uids of some errors."""
-
-    def __init__(self, errors: Iterable[str], count: int = 3) -> None:
-        self.examples: dict[str, list[str]] = {error: [] for error in errors}
-        self.count = count
-
-    def add(self, view: View) -> None:
-        """Look at one shard."""
-        errors = view.objects("error")
-        for row in np.flatnonzero(view.failed):
-            known = self.examples.get(errors[row])
-            if known is not None and len(known) < self.count:
-                known.append(view.ledger["uid"][int(row)].as_py().hex())
-
-
-def effective(sizes: Iterable[int]) -> float:
-    """How many groups of equal size would be as diverse: exp of the entropy of the shares (Hill number of order 1)."""
-    counts = np.array([size for size in sizes if size > 0], float)
-    if not len(counts):
-        return 0.0
-    shares = counts / counts.sum()
-    return float(np.exp(-(shares * np.log(shares)).sum()))
+    def top(self) -> list[dict[str, Any]]:
+        """Largest first: size, how many are kept, and the first members as (place, kept)."""
+        return [{"size": -key[0], "kept": self.kept[key], "members": self.largest[key]} for key in sorted(self.largest)]
