@@ -117,6 +117,74 @@ def save_llava(folder: Path) -> None:
     ).save_pretrained(folder)
 
 
+def save_llava_next(folder: Path) -> None:
+    """LLaVA-NeXT: images become as many tiles as their shape asks for."""
+    from transformers import (
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaNextConfig,
+        LlavaNextForConditionalGeneration,
+        LlavaNextImageProcessor,
+        LlavaNextProcessor,
+    )
+
+    tokenizer = image_tokenizer()
+    small = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    grid = [[32, 64], [64, 32], [64, 64]]
+    config = LlavaNextConfig(
+        vision_config=CLIPVisionConfig(image_size=32, patch_size=16, **small),
+        text_config=LlamaConfig(
+            vocab_size=len(tokenizer), num_key_value_heads=2, pad_token_id=0, bos_token_id=1, eos_token_id=2, **small
+        ),
+        image_token_index=tokenizer.image_token_id,
+        image_grid_pinpoints=grid,
+    )
+    LlavaNextForConditionalGeneration(config).save_pretrained(folder)
+    images = LlavaNextImageProcessor(
+        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}, image_grid_pinpoints=grid
+    )
+    template = "{% for m in messages %}user : <image> {{ m.content[1].text }} assistant :{% endfor %}"
+    LlavaNextProcessor(
+        images, tokenizer, patch_size=16, vision_feature_select_strategy="default", num_additional_image_tokens=1,
+        chat_template=template,
+    ).save_pretrained(folder)  # fmt: skip
+
+
+def save_llava_onevision(folder: Path) -> None:
+    """LLaVA-OneVision: a SigLIP tower and a Qwen2, tiles as NeXT has them."""
+    from transformers import (
+        LlavaOnevisionConfig,
+        LlavaOnevisionForConditionalGeneration,
+        LlavaOnevisionImageProcessor,
+        LlavaOnevisionProcessor,
+        LlavaOnevisionVideoProcessor,
+        Qwen2Config,
+        SiglipVisionConfig,
+    )
+
+    tokenizer = image_tokenizer()
+    tokenizer.add_tokens(["<video>"], special_tokens=True)
+    small = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    grid = [[32, 64], [64, 32], [64, 64]]
+    config = LlavaOnevisionConfig(
+        vision_config=SiglipVisionConfig(image_size=32, patch_size=16, **small),
+        text_config=Qwen2Config(
+            vocab_size=len(tokenizer), num_key_value_heads=2, pad_token_id=0, bos_token_id=1, eos_token_id=2, **small
+        ),
+        image_token_index=tokenizer.image_token_id,
+        video_token_index=len(tokenizer) - 1,
+        image_grid_pinpoints=grid,
+        vision_feature_select_strategy="full",
+        vision_aspect_ratio="anyres_max_9",
+    )
+    LlavaOnevisionForConditionalGeneration(config).save_pretrained(folder)
+    images = LlavaOnevisionImageProcessor(size={"height": 32, "width": 32}, image_grid_pinpoints=grid)
+    videos = LlavaOnevisionVideoProcessor(size={"height": 32, "width": 32})
+    LlavaOnevisionProcessor(
+        images, tokenizer, videos, num_image_tokens=4, vision_feature_select_strategy="full"
+    ).save_pretrained(folder)
+
+
 def save_florence2(folder: Path) -> None:
     """Florence-2: a DaViT of four one-block stages and a BART."""
     from transformers import (
@@ -207,6 +275,8 @@ def save_owlv2(folder: Path) -> None:
 SAVE: dict[str, Callable[[Path], None]] = {
     "blip2": save_blip2,
     "llava": save_llava,
+    "llava_next": save_llava_next,
+    "llava_onevision": save_llava_onevision,
     "florence2": save_florence2,
     "grounding_dino": save_grounding_dino,
     "owlv2": save_owlv2,

@@ -39,7 +39,7 @@ def test_photos_are_named_and_unsure_ones_are_not(photos: list[Image.Image], mak
     step = Caption()
     found = step.compute(make_batch(step, photos, ocr_boxes=read(photos)))
     cat, coffee, astronaut = found["synth_caption"]
-    assert cat == "an image of a cat"  # three cat classes share the probability
+    assert str(cat).endswith(" cat")  # ImageNet knows five kinds
     assert coffee == "an image of an espresso"
     assert astronaut is None  # no class of ImageNet fits her, and none is claimed
     assert found["synth_caption_score"][0] > 0.5 > found["synth_caption_score"][2]

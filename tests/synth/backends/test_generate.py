@@ -18,7 +18,14 @@ from synth.caption import Caption, open_captioner
 Make = Callable[..., Batch]
 Spec = Callable[[str], str]
 
-PROMPTS = {"blip2": "a photo of", "llava": "Describe the image in one sentence.", "florence2": "<CAPTION>"}
+DESCRIBE = "Describe the image in one sentence."
+PROMPTS = {
+    "blip2": "a photo of",
+    "llava": DESCRIBE,
+    "llava_next": DESCRIBE,
+    "llava_onevision": DESCRIBE,
+    "florence2": "<CAPTION>",
+}
 
 
 @pytest.mark.parametrize("family", PROMPTS)
