@@ -8,6 +8,7 @@ pool/<name>/log/*.jsonl                    what is committed; a file that no ent
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 import uuid
@@ -17,10 +18,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate.errors import PoolError
+from curate.errors import EnvironmentFault, PoolError
 from curate.fingerprint import digest
 from curate.schema import FORMAT, error_column, state_column
-from curate.storage import Storage
+from curate.storage import Storage, read_ranges
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,19 @@ def write_index(storage: Storage, pool: str, number: int, unit: str, stamp: str,
 
 def _column_digest(column: pa.ChunkedArray) -> str:
     return digest([value.hex() if isinstance(value, bytes) else value for value in column.to_pylist()])
+
+
+def read_images(tar: str, index: pa.Table, rows: Sequence[int]) -> list[bytes]:
+    """Encoded images of some rows of an index table, checked against the digests that ingest took.
+
+    Raises `EnvironmentFault` when the tar is not what was indexed: its samples must not fail for that.
+    """
+    offsets, sizes, digests = (index[name].to_pylist() for name in ("offset", "size", "sha256"))
+    blobs = read_ranges(tar, [(offsets[row], sizes[row]) for row in rows])
+    for row, blob in zip(rows, blobs, strict=True):
+        if hashlib.sha256(blob).digest() != digests[row]:
+            raise EnvironmentFault(f"{tar} changed since it was indexed; leave it alone and run the same command again")
+    return blobs
 
 
 def read_stored(storage: Storage, facts: Facts, names: Iterable[str], start: int, count: int) -> Stored:

@@ -25,9 +25,9 @@ from curate.errors import EnvironmentFault
 from curate.executors import Stage
 from curate.fingerprint import digest
 from curate.plan import Node, describe
-from curate.pool import Facts, Pool, Shard, read_stored
+from curate.pool import Facts, Pool, Shard, read_images, read_stored
 from curate.schema import hash_words
-from curate.storage import Storage, read_ranges, sha256_file
+from curate.storage import Storage, sha256_file
 from stages.export.checksums import sha256sums
 from stages.export.shuffle import BITS, ShardPlan, histogram, order_key
 from stages.export.spill import SpillRow, gather, read_spill, write_spill
@@ -58,8 +58,7 @@ class SpillTask:
         index = Pool(self.storage, self.pool).read_index(item.shard)
         rows = np.asarray(item.rows, np.int64)
         unique = np.unique(rows)
-        offsets, sizes = (index[name].to_numpy(zero_copy_only=False) for name in ("offset", "size"))
-        blobs = read_ranges(item.tar, [(int(offsets[r]), int(sizes[r])) for r in unique])
+        blobs = read_images(item.tar, index, unique.tolist())
         images = dict(zip(unique.tolist(), blobs, strict=True))
         words = row_identity(item.shard.number, index["uid"])["uid"][rows]
         keys = order_key(words, np.asarray(item.copies), self.seed)

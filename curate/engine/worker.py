@@ -21,9 +21,8 @@ from curate.engine.work import Chunk, PassTask, Result, Work
 from curate.errors import CurateError
 from curate.image import decode, header
 from curate.plan import Node, Rule, group
-from curate.pool import read_stored
+from curate.pool import read_images, read_stored
 from curate.schema import COMPUTED, ERROR, SKIPPED, error_column, state_column
-from curate.storage import read_ranges
 
 SLICE_ROWS = 32
 SLICE_MEGAPIXELS = 48.0
@@ -112,10 +111,7 @@ class PassWorker:
         """Encoded images of the rows that still need some signal."""
         needing = [label for label in work.chunk.todo if _level(self.nodes[label])]
         rows = np.array([r for r in rows if any(work.states[label][r] == SKIPPED for label in needing)], np.int64)
-        offsets = work.index["offset"].to_numpy(zero_copy_only=False)
-        sizes = work.index["size"].to_numpy(zero_copy_only=False)
-        blobs = read_ranges(work.chunk.tar, [(int(offsets[r]), int(sizes[r])) for r in rows])
-        return dict(zip(rows.tolist(), blobs, strict=True))
+        return dict(zip(rows.tolist(), read_images(work.chunk.tar, work.index, rows.tolist()), strict=True))
 
     def _enter(self, work: Work, blobs: dict[int, bytes], nodes: Sequence[Node]) -> None:
         """Mark the chunk as being worked on. A marker that is there already means that a worker died over it: then each

@@ -11,7 +11,7 @@ import os
 import pickle
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from curate.errors import CurateError, EnvironmentFault, MissingExtra
 from curate.executors import Stage, pin_threads
@@ -23,10 +23,11 @@ class _Runs:
     """A Ray Data worker: unpickles, runs stages in turn, pickles. Our own errors travel as data, so that the driver sees
     them and not Ray's wrapping."""
 
-    def __init__(self, makers: list[Callable[[], Callable[[Any], Any]]]) -> None:
+    makers: ClassVar[list[Callable[[], Callable[[Any], Any]]]]
+
+    def __init__(self) -> None:
         pin_threads()
         self.functions: list[Callable[[Any], Any]] | None = None
-        self.makers = makers
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
         (payload,) = batch["payload"]
@@ -48,7 +49,6 @@ class RayExecutor:
 
     def __init__(self, workers: int | None, address: str | None, root: str) -> None:
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters reaches the driver as an exception
         try:
             import ray
         except ImportError as error:
@@ -116,8 +116,8 @@ class RayExecutor:
         data = self.ray.data.from_items(rows, override_num_blocks=len(rows))
         for group, size, cpus, gpus in self._groups(stages):
             data = data.map_batches(
-                _Runs,
-                fn_constructor_args=[[stage.make for stage in group]],
+                type("_Runs", (_Runs,), {"makers": [stage.make for stage in group]}),  # travels by value, so that Ray
+                # can restart an actor whatever has become of its object store
                 batch_size=1,
                 compute=ActorPoolStrategy(size=max(1, min(size, len(rows)))),
                 num_cpus=cpus,

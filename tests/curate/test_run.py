@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 import curate
 from curate.deny import add_deny
-from curate.errors import Locked, PoolError, Stopped, TooManyFailed
+from curate.errors import EnvironmentFault, Locked, PoolError, Stopped, TooManyFailed
 from curate.lock import RunLock
 from curate.storage import Storage
 from curate.verify import verify
@@ -185,3 +186,18 @@ def test_verify_finds_what_was_tampered_with(write_recipe: Write, root: str) -> 
 def test_memory_root_serves_inline(write_recipe: Write) -> None:
     result = run(write_recipe(compute="all"), "memory://bucket/work")
     assert (result["entered"], verify(curate.open_run(result["run"]))) == (120, [])
+
+
+def test_a_tar_that_changes_under_the_run_fails_no_sample(
+    write_recipe: Write, root: str, tars: Path, tmp_path: Path
+) -> None:
+    tar = tmp_path / "00000.tar"
+    shutil.copy(tars / "00000.tar", tar)
+    recipe = write_recipe(compute="all", pool={"step": "stages.ingest.webdataset.Webdataset", "path": str(tar)})
+    run(recipe, root)
+    stat = tar.stat()
+    tar.write_bytes(tar.read_bytes().replace(b"\xff\xd8\xff", b"\xff\xd8\xfe"))
+    os.utime(tar, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    hashed = [{"step": "stages.signals.hashes.PHash"}]
+    with pytest.raises(EnvironmentFault, match="changed since it was indexed"):
+        run(recipe, root, overrides=[f"signals={json.dumps(hashed)}", "select=[]"])
