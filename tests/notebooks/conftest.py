@@ -1,0 +1,54 @@
+"""A small finished run over a folder of drawings: what a notebook is executed on."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from PIL import Image, ImageDraw
+
+import curate
+
+WORDS = ("a", "blue", "disc", "on", "a", "pale", "square")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder of a run over 40 drawings with captions of 1 to 7 words; two files hold no image."""
+    root = tmp_path_factory.mktemp("notebooks")
+    (root / "images").mkdir()
+    for number in range(40):
+        path = root / "images" / f"{number:03d}.png"
+        if number % 20 == 7:
+            path.write_bytes(b"this is no image")
+        else:
+            _drawing(number).save(path)
+        path.with_suffix(".txt").write_text(" ".join(WORDS[: 1 + number % 7]))
+    recipe = {
+        "name": "drawings",
+        "compute": "all",
+        "pool": {"step": "stages.ingest.folder.Folder", "path": str(root / "images")},
+        "signals": [
+            {"step": "stages.signals.image.Header"},
+            {"step": "stages.signals.image.Pixels"},
+            {"step": "stages.signals.text.CaptionStats"},
+        ],
+        "select": [
+            {"step": "filters.image.Resolution", "min_side": 100},
+            {"step": "filters.text.CaptionLength", "min_words": 3},
+            {"step": "stages.select.top.TopFraction", "column": "entropy", "fraction": 0.75},
+        ],
+    }
+    path = root / "drawings.yaml"
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False))
+    return str(curate.run(path, root=str(root / "root"), executor="inline", quiet=True)["run"])
+
+
+def _drawing(number: int) -> Image.Image:
+    """Discs, more of them and so more entropy with every number; every ninth is too small for the recipe."""
+    side = 64 if number % 9 == 0 else 256
+    image = Image.new("RGB", (side, side), (240, 238, 230))
+    draw = ImageDraw.Draw(image)
+    for i in range(number + 1):
+        x, y = (37 * i) % side, (91 * i) % side
+        draw.ellipse((x, y, x + side // 6, y + side // 6), fill=((7 * i) % 256, (23 * i) % 256, 180))
+    return image
