@@ -7,64 +7,126 @@ from typing import Any
 
 import yaml
 
-SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**7, "1M<n<10M"))
+SIZES = (
+    (10**3, "n<1K"),
+    (10**4, "1K<n<10K"),
+    (10**5, "10K<n<100K"),
+    (10**6, "100K<n<1M"),
+    (10**7, "1M<n<10M"),
+    (10**8, "10M<n<100M"),
+    (10**9, "100M<n<1B"),
+    (10**10, "1B<n<10B"),
+)
+"""The Hub's own size categories: samples below the number are in the category."""
+
 LOAD = {
-    "webdataset": 'webdataset.WebDataset("{00000000..N}.tar").decode("pilrgb").to_tuple("jpg;png;webp", "txt")',
-    "ffcv": 'ffcv.loader.Loader("00000000.beton", ...)  # fields: image (RGB), caption (JSON: text, uid)',
-    "parquet": 'datasets.load_dataset("parquet", data_files="*.parquet")',
+    "webdataset": """import webdataset
+
+shards = "{shards}"
+for image, caption in webdataset.WebDataset(shards, shardshuffle=False).decode("pilrgb").to_tuple("jpg;png;webp", "txt"):
+    ...""",
+    "ffcv": """from ffcv.fields.bytes import BytesDecoder
+from ffcv.fields.json import JSONField
+from ffcv.fields.rgb_image import CenterCropRGBImageDecoder
+from ffcv.loader import Loader
+from ffcv.transforms import ToTensor
+
+pipelines = {"image": [CenterCropRGBImageDecoder((224, 224), 1), ToTensor()], "caption": [BytesDecoder()]}
+for images, captions in Loader("{first}", batch_size=64, num_workers=1, drop_last=False, pipelines=pipelines):
+    texts = [caption["text"] for caption in JSONField.unpack(captions)]""",
+    "parquet": """import datasets
+
+data = datasets.load_dataset("parquet", data_files="*.parquet", split="train")
+data[0]["image"], data[0]["text"]""",
 }
+"""How the plain library reads each format, run in the shards' folder."""
 
 
 def dataset_card(manifest: Mapping[str, Any], format: str) -> str:
-    """README.md for one format of an export: front matter, funnel, provenance, models, how to load it."""
+    """README.md for one format of an export: front matter, funnel, provenance, models, how to load it, removal."""
     shards = manifest["exports"][format]
     samples = sum(shard["samples"] for shard in shards)
-    front = {
-        "pretty_name": manifest["run"],
-        "license": "other",
-        "license_name": "see-sources",
-        "size_categories": [next((name for limit, name in SIZES if samples < limit), "n>10M")],
-        "task_categories": ["image-to-text", "zero-shot-image-classification"],
-        "tags": ["image-text", "curated"],
-    }
+    pool = manifest["pool"]
+    about = _line(str(manifest["recipe"].get("description") or ""))
     sections = [
-        f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n",
-        f"# {manifest['run']}\n\n{manifest['recipe'].get('description', '')}\n",
-        f"{samples:,} image-text pairs in {len(shards)} {format} shards, chosen from {manifest['entered']:,} records of the "
-        f"pool `{manifest['pool']['name']}`. The images and captions keep the licences of their sources.\n",
+        f"---\n{yaml.safe_dump(_front(manifest, format, samples), sort_keys=False, allow_unicode=True)}---\n",
+        f"# {_line(manifest['run'])}\n\n{about}\n",
+        f"{samples:,} image-text pairs in {len(shards)} {format} shards, in shuffled order, chosen from "
+        f"{manifest['entered']:,} records of the pool `{_line(pool['name'])}` by curate {manifest['version']}.\n",
+        f"## Licence\n\n{_licence(pool)}\n",
         "## How they were chosen\n\n" + _funnel(manifest),
-        "## Synthetic columns\n\n" + _synthetic(manifest),
+        "## Captions and synthetic columns\n\n" + _captions(manifest) + _synthetic(manifest),
         "## Models\n\n" + _models(manifest),
-        f"## Load\n\n```python\n{LOAD.get(format, '')}\n```\n\n`sha256sum --check SHA256SUMS` checks the shards.\n",
+        f"## Load\n\n```python\n{_load(format, shards)}\n```\n\n`sha256sum --check SHA256SUMS` checks the shards.\n",
         "## Removal\n\nTo have a sample taken out of every later export, its uid, URL or image hash goes on the deny list "
-        "(`curate deny add`).\n",
+        "(`curate deny add`); `curate verify` proves that it is absent.\n",
     ]
     return "\n".join(sections)
 
 
+def _front(manifest: Mapping[str, Any], format: str, samples: int) -> dict[str, Any]:
+    """The YAML that the Hub reads. A beton is no format of its, so it gets no config."""
+    licence = manifest["pool"].get("licence")
+    front: dict[str, Any] = {"pretty_name": _line(manifest["run"]), "license": "other"}
+    front["license_name"] = _line(licence) if licence else "see-sources"
+    front["size_categories"] = [next((name for limit, name in SIZES if samples < limit), "10B<n<100B")]
+    front["task_categories"] = ["image-to-text", "zero-shot-image-classification"]
+    front["tags"] = ["image-text", "curated", format]
+    pattern = {"webdataset": "*.tar", "parquet": "*.parquet"}.get(format)
+    if pattern:
+        front["configs"] = [{"config_name": "default", "data_files": [{"split": "train", "path": pattern}]}]
+    return front
+
+
+def _licence(pool: Mapping[str, Any]) -> str:
+    said = f"The pool's licence: {_line(pool['licence'])}. " if pool.get("licence") else ""
+    return f"{said}Images and captions keep the licences of their sources; selection grants no further right."
+
+
 def _funnel(manifest: Mapping[str, Any]) -> str:
-    """A table: each rule in order, its setting, and what it dropped."""
-    lines = ["| rule | setting | dropped |", "|---|---|---:|"]
-    lines += [f"| {_cell(r['label'])} | {_cell(r['threshold'])} | {r['dropped']:,} |" for r in manifest["rules"]]
-    denied = manifest["dropped"].get("deny")
-    lines += [f"| deny list | | {denied:,} |"] if denied else []
-    lines += [f"| (failed) | | {sum(manifest['failed'].values()):,} |", f"| **kept** | | **{manifest['kept']:,}** |"]
-    return "\n".join(lines) + "\n"
+    """A table from entered to kept: each rule in the recipe's order, its setting, and what it dropped first."""
+    lines = ["| rule | setting | records |", "|---|---|---:|", f"| entered | | {manifest['entered']:,} |"]
+    lines += [f"| {_cell(r['label'])} | {_cell(r['threshold'])} | −{r['dropped']:,} |" for r in manifest["rules"]]
+    labels = {rule["label"] for rule in manifest["rules"]}
+    others = {name: n for name, n in manifest["dropped"].items() if name not in labels}
+    lines += [f"| {_cell(name)} | | −{n:,} |" for name, n in others.items()]
+    lines += [f"| failed: {_cell(cause)} | | −{n:,} |" for cause, n in sorted(manifest["failed"].items())]
+    return "\n".join([*lines, f"| **kept** | | **{manifest['kept']:,}** |"]) + "\n"
+
+
+def _captions(manifest: Mapping[str, Any]) -> str:
+    """How `text` was chosen, from the recipe's weights."""
+    chosen = (manifest["recipe"].get("export") or {}).get("captions") or {"text": 1.0}
+    total = sum(chosen.values())
+    parts = ", ".join(f"`{_line(name)}` for {weight / total:.0%}" for name, weight in chosen.items())
+    return f"`text` is drawn per sample: {parts}; `caption_source` names the column it came from. "
 
 
 def _synthetic(manifest: Mapping[str, Any]) -> str:
     columns = sorted({c for s in manifest["signals"] if s["step"].startswith("synth.") for c in s["columns"]})
     if not columns:
-        return "None: every caption is what the source said.\n"
+        return "No column is synthetic.\n"
     listed = ", ".join(f"`{column}`" for column in columns)
-    return f"{listed}: machine-made, each with its model, prompt, seed and score; `caption_source` names the column of `text`.\n"
+    return f"Synthetic, with model, prompt, seed and score beside them: {listed}.\n"
 
 
 def _models(manifest: Mapping[str, Any]) -> str:
-    lines = [f"- `{m['spec']}` ({_cell(m['licence'])}), sha256 `{m['sha256'][:16]}…`" for m in manifest["models"]]
+    models = {m["spec"]: m for m in manifest["models"]}.values()
+    lines = [f"- `{_line(m['spec'])}` ({_cell(m['licence'])}), sha256 `{m['sha256'][:16]}…`" for m in models]
     return "\n".join(lines or ["None."]) + "\n"
+
+
+def _load(format: str, shards: list[dict[str, Any]]) -> str:
+    first, last = shards[0]["name"], shards[-1]["name"]
+    brace = f"{{{first.split('.')[0]}..{last.split('.')[0]}}}.{first.split('.')[-1]}" if len(shards) > 1 else first
+    return LOAD[format].replace("{shards}", brace).replace("{first}", first) if format in LOAD else ""
+
+
+def _line(text: str) -> str:
+    """One line that cannot open a section, a code span or a tag."""
+    return " ".join(str(text).split()).replace("`", "'").replace("<", "&lt;")
 
 
 def _cell(text: str) -> str:
     """Text that cannot break a Markdown table."""
-    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")
+    return _line(text).replace("|", "\\|")

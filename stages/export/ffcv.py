@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from pydantic import Field
 
 from curate.contracts import Exporter, Record
 from curate.errors import MissingExtra, SampleError
-from curate.image import decode
+from curate.image import THUMB_SIDE, decode
 
 
 class Ffcv(Exporter):
@@ -29,6 +30,7 @@ class Ffcv(Exporter):
 
     format: ClassVar[str] = "ffcv"
     suffix: ClassVar[str] = ".beton"
+    version: ClassVar[int] = 2
 
     write_mode: Literal["raw", "jpg"] = "raw"
     max_resolution: int = Field(
@@ -38,40 +40,50 @@ class Ffcv(Exporter):
 
     def write(self, records: Sequence[Record], path: Path) -> None:
         """One beton. Raises SampleError naming the key of a record that cannot be written."""
-        writer_module, fields = _ffcv()
+        module, fields = _ffcv()
         layout = {
-            "image": fields.RGBImageField(self.write_mode, self.max_resolution, jpeg_quality=self.jpeg_quality),
+            "image": fields.RGBImageField(self.write_mode, jpeg_quality=self.jpeg_quality),
             "caption": fields.JSONField(),
         }
-        writer = writer_module.DatasetWriter(str(path), layout, page_size=self._page_size(), num_workers=1)
+        writer = module.DatasetWriter(str(path), layout, page_size=self._page_size(), num_workers=1)
         writer.num_samples = len(records)
         writer.prepare()
-        try:
-            metadata = np.frombuffer(writer.metadata_sm.buf, dtype=writer.metadata_type, count=len(records))
-            allocator = writer_module.MemoryAllocator(str(path), writer.data_region_start, writer.page_size)
-            with allocator:
-                for number, record in enumerate(records):
-                    sample = (_pixels(record), {"text": record.text, "uid": record.uid})
-                    names = writer.metadata_type.names
-                    writer_module.handle_sample(sample, number, names, metadata, allocator, layout)
-            del metadata  # it borrows the shared memory that is closed below
-            writer.finalize(allocator.allocations)
-        finally:
-            writer.metadata_sm.close()
-            writer.metadata_sm.unlink()
+        # Its table of samples is shared memory for its workers; there are none, and an array needs no clean-up.
+        writer.metadata_sm.close()
+        writer.metadata_sm.unlink()
+        table = np.zeros(len(records), writer.metadata_type)
+        allocator = module.MemoryAllocator(str(path), writer.data_region_start, writer.page_size)
+        with allocator:
+            for number, record in enumerate(records):
+                sample = (self._pixels(record), {"text": record.text, "uid": record.uid})
+                try:
+                    module.handle_sample(sample, number, table.dtype.names, table, allocator, layout)
+                except (MemoryError, ValueError) as error:  # the allocator's words for: more than a page
+                    raise SampleError(f"{record.key} ({record.uid}): does not fit a beton's page: {error}") from error
+        writer.metadata_sm = SimpleNamespace(buf=table.tobytes())
+        writer.finalize(allocator.allocations)
 
     def _page_size(self) -> int:
-        """A power of two that holds the largest image and its caption, 8 MiB at least."""
+        """A power of two that holds the largest image and a caption of 1 MiB, 8 MiB at least."""
         need = 3 * self.max_resolution**2 + (1 << 20)
         return max(8 << 20, 1 << (need - 1).bit_length())
 
+    def _pixels(self, record: Record) -> np.ndarray:
+        """uint8 (h, w, 3), no side over `max_resolution`, none under 1 (FFCV's own resizing makes 0 of a thin one)."""
+        import cv2
 
-def _pixels(record: Record) -> np.ndarray:
-    """uint8 (h, w, 3)."""
-    try:
-        return np.asarray(decode(record.image, "full"))
-    except SampleError as error:
-        raise SampleError(f"{record.key} ({record.uid}): {error}") from error
+        # A thumb's short side is at least THUMB_SIDE, so up to there it has all the pixels that are needed.
+        level: Literal["thumb", "full"] = "thumb" if self.max_resolution <= THUMB_SIDE else "full"
+        try:
+            pixels = np.asarray(decode(record.image, level))
+        except SampleError as error:
+            raise SampleError(f"{record.key} ({record.uid}): {error}") from error
+        height, width = pixels.shape[:2]
+        scale = self.max_resolution / max(height, width)
+        if scale >= 1:
+            return pixels
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
 
 
 def beton_uids(data: bytes) -> Iterator[str]:

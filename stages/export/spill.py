@@ -58,7 +58,7 @@ def write_spill(rows: Sequence[SpillRow], plan: ShardPlan, path: Path) -> None:
 
 def read_spill(file: BinaryIO, shard: int) -> pa.RecordBatch:
     """The batch of one output shard; reads no other."""
-    return pa.ipc.open_file(pa.PythonFile(file)).get_batch(shard)
+    return pa.ipc.open_file(pa.PythonFile(file, mode="r")).get_batch(shard)
 
 
 def gather(batches: Sequence[pa.RecordBatch], shard: int) -> list[Record]:

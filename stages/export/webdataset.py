@@ -9,28 +9,41 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from curate.contracts import Exporter, Record
-from curate.image import decode
+from PIL import Image
+from pydantic import Field
 
-AS_THEY_ARE = {"jpg": "jpg", "jpeg": "jpg", "png": "png", "webp": "webp"}
-"""Formats that every reader knows: their bytes are exported untouched."""
+from curate.contracts import Exporter, Record
+from curate.errors import SampleError
+from curate.image import THUMB_SIDE, decode, header
+from stages.export.meta import meta_of
+
+AS_THEY_ARE = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
+"""Formats that every reader knows, told by their bytes: exported untouched. Others become PNG."""
 
 
 class Webdataset(Exporter):
-    """One tar per shard: KEY.jpg|png|webp, KEY.txt, KEY.json, adjacent; `sizes.json` beside them for open_clip."""
+    """One tar per shard: KEY.jpg|png|webp, KEY.txt, KEY.json, adjacent; `sizes.json` beside them for open_clip.
+
+    Images are kept byte for byte unless `max_side` asks for smaller ones.
+    """
 
     format: ClassVar[str] = "webdataset"
     suffix: ClassVar[str] = ".tar"
+    version: ClassVar[int] = 2
+
+    max_side: int | None = Field(
+        default=None, ge=16, description="longest side in px; larger images are reduced and stored as JPEG"
+    )
+    quality: int = Field(default=90, ge=1, le=95, description="JPEG quality of the images that are reduced")
 
     def write(self, records: Sequence[Record], path: Path) -> None:
-        """Byte-identical for equal records: no times, no owners."""
+        """Byte-identical for equal records: no times, no owners. SampleError names the record whose image is bad."""
         with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
             for record in records:
-                image, ext = _image(record)
-                meta = json.dumps({**record.meta, "key": record.key}, ensure_ascii=False, sort_keys=True)
-                members = ((ext, image), ("txt", record.text.encode()), ("json", meta.encode()))
-                for suffix, data in members:
-                    info = tarfile.TarInfo(f"{record.key}.{suffix}")
+                ext, image = self._image(record)
+                meta = json.dumps({**meta_of(record), "key": record.key}, ensure_ascii=False, sort_keys=True)
+                for suffix, data in ((ext, image), ("txt", record.text.encode()), ("json", meta.encode())):
+                    info = tarfile.TarInfo(f"{record.key}.{suffix}")  # mtime 0, uid 0, gid 0, mode 0644
                     info.size = len(data)
                     tar.addfile(info, io.BytesIO(data))
 
@@ -38,12 +51,28 @@ class Webdataset(Exporter):
         """`sizes.json`: open_clip reads the number of samples from it."""
         return {"sizes.json": (json.dumps(counts, indent=2, sort_keys=True) + "\n").encode()}
 
+    def _image(self, record: Record) -> tuple[str, bytes]:
+        """Extension and bytes."""
+        try:
+            facts = header(record.image)
+            if self.max_side is not None and max(facts.width, facts.height) > self.max_side:
+                return "jpg", _reduced(record.image, self.max_side, self.quality)
+            known = AS_THEY_ARE.get(facts.format)
+            return (known, record.image) if known else ("png", _png(record.image))
+        except SampleError as error:
+            raise SampleError(f"{record.key} ({record.uid}): {error}") from error
 
-def _image(record: Record) -> tuple[bytes, str]:
-    """The image's bytes and extension; formats that readers do not know become PNG."""
-    known = AS_THEY_ARE.get(record.ext.lower())
-    if known:
-        return record.image, known
+
+def _reduced(blob: bytes, side: int, quality: int) -> bytes:
+    # A thumb's short side is at least THUMB_SIDE, so up to there it has all the pixels that are needed.
+    image = decode(blob, "thumb" if side <= THUMB_SIDE else "full")
+    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=None)
     out = io.BytesIO()
-    decode(record.image, "full").save(out, "PNG")
-    return out.getvalue(), "png"
+    image.save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+def _png(blob: bytes) -> bytes:
+    out = io.BytesIO()
+    decode(blob, "full").save(out, "PNG")
+    return out.getvalue()

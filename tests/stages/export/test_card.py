@@ -1,0 +1,98 @@
+"""The card says what the manifest says, parses as the Hub parses it, and nobody's text can break it."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from curate.contracts import Record
+from stages.export.card import dataset_card
+from stages.export.checksums import sha256sums
+from stages.export.webdataset import Webdataset
+
+MANIFEST: dict[str, Any] = {
+    "run": "quickstart",
+    "version": "0.1.0",
+    "recipe": {"description": "A sample.", "export": {"captions": {"text": 3, "synth_caption": 1}}},
+    "pool": {"name": "sample"},
+    "entered": 1500,
+    "kept": 1200,
+    "dropped": {"language": 200, "deny list": 7},
+    "failed": {"image: truncated JPEG": 93},
+    "rules": [{"label": "language", "step": "filters.text.Language", "dropped": 200, "threshold": "keep=en|de"}],
+    "signals": [
+        {"step": "stages.signals.image.Header", "columns": ["width"]},
+        {"step": "synth.caption.Caption", "columns": ["synth_caption", "synth_caption_model"]},
+    ],
+    "models": [{"spec": "default", "licence": "Apache-2.0", "sha256": "ab" * 32}] * 2,
+    "exports": {
+        "webdataset": [{"name": f"{i:08d}.tar", "samples": 600, "bytes": 1, "sha256": "cd" * 32} for i in range(2)],
+        "ffcv": [{"name": "00000000.beton", "samples": 1200, "bytes": 1, "sha256": "cd" * 32}],
+        "parquet": [{"name": "00000000.parquet", "samples": 1200, "bytes": 1, "sha256": "cd" * 32}],
+    },
+}
+
+
+def front(card: str) -> dict[str, Any]:
+    found = yaml.safe_load(card.split("---\n")[1])
+    assert isinstance(found, dict)
+    return found
+
+
+def test_front_matter() -> None:
+    found = front(dataset_card(MANIFEST, "webdataset"))
+    assert found["size_categories"] == ["1K<n<10K"]
+    assert found["configs"][0]["data_files"] == [{"split": "train", "path": "*.tar"}]
+    assert "configs" not in front(dataset_card(MANIFEST, "ffcv"))
+
+
+def test_the_funnel_adds_up() -> None:
+    table = [line.split("|") for line in dataset_card(MANIFEST, "parquet").splitlines() if line.startswith("| ")]
+    numbers = [int(row[-2].strip(" *").replace("−", "-").replace(",", "")) for row in table[1:]]
+    assert sum(numbers[:-1]) == numbers[-1] == 1200
+
+
+def test_provenance() -> None:
+    card = dataset_card(MANIFEST, "webdataset")
+    for said in ("`text` for 75%", "`synth_caption_model`", "Apache-2.0", "{00000000..00000001}.tar", "deny list"):
+        assert said in card
+    assert card.count("`default`") == 1
+
+
+@pytest.mark.parametrize(
+    "hostile", ["a\n---\nlicense: mit", "# x", "<script>alert(1)</script>", "a | b | `c`", "{first}"]
+)
+def test_nobodys_text_breaks_it(hostile: str) -> None:
+    manifest = copy.deepcopy(MANIFEST)
+    manifest["run"] = manifest["recipe"]["description"] = manifest["pool"]["name"] = hostile
+    manifest["pool"]["licence"] = manifest["rules"][0]["threshold"] = hostile
+    manifest["failed"] = {hostile: 93}
+    card = dataset_card(manifest, "webdataset")
+    assert front(card)["license"] == "other"
+    assert "<script" not in card
+    headings = [line for line in card.splitlines() if line.startswith("## ")]
+    assert headings == [line for line in dataset_card(MANIFEST, "webdataset").splitlines() if line.startswith("## ")]
+
+
+@pytest.mark.parametrize("format", ["webdataset", "ffcv", "parquet"])
+def test_its_code_is_python(format: str) -> None:
+    code = dataset_card(MANIFEST, format).split("```python\n")[1].split("```")[0]
+    compile(code, format, "exec")
+
+
+def test_sha256sum_accepts_the_checksums(tmp_path: Path, records: list[Record]) -> None:
+    from curate.storage import sha256_file
+
+    for name in ("00000001.tar", "00000000.tar"):
+        Webdataset().write(records[: int(name[7]) + 1], tmp_path / name)
+    sums = sha256sums({path.name: sha256_file(path) for path in tmp_path.glob("*.tar")})
+    (tmp_path / "SHA256SUMS").write_text(sums)
+    done = subprocess.run(
+        ["sha256sum", "--check", "SHA256SUMS"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["00000000.tar: OK", "00000001.tar: OK"]
