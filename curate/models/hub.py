@@ -15,19 +15,24 @@ def snapshot(spec: str, repository: str) -> Path:
     """Folder of a hub repository, without pickles and code. Raises ModelError if it cannot be had."""
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+        from huggingface_hub.errors import HfHubHTTPError
     except ImportError as error:
         raise MissingExtra("huggingface-hub", extra="models") from error
     try:
-        folder = Path(snapshot_download(repository, allow_patterns=_WANTED, local_files_only=True))
-        if any(folder.glob("*.safetensors")):
-            return folder
-    except LocalEntryNotFoundError:
-        pass  # not cached yet
-    try:
-        return Path(snapshot_download(repository, allow_patterns=_WANTED))
+        return _cached(repository) or Path(snapshot_download(repository, allow_patterns=_WANTED))
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise _unavailable(spec, error) from error
+
+
+def _cached(repository: str) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(repository, allow_patterns=_WANTED, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    return folder if any(folder.glob("*.safetensors")) else None  # an interrupted download leaves a partial folder
 
 
 def open_clip_weights(spec: str, arch: str, tag: str) -> Path:

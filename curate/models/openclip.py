@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,12 +34,14 @@ class OpenClipEncoder(ImageTextEncoder):
         try:
             model = open_clip.create_model(name, pretrained=weights, require_pretrained=True, pretrained_hf=False)
             self._tokenizer = open_clip.get_tokenizer(name)
+        except pickle.UnpicklingError as error:
+            cause = "it is a pickle that needs code to load; only plain tensors are read, convert it to safetensors"
+            raise ModelError(f"{found.spec}: {found.path} is refused: {cause}") from error
         except (RuntimeError, ValueError, OSError) as error:
             raise ModelError(f"{found.spec}: open_clip cannot load {found.path}: {error}") from error
         self._model = model.eval().requires_grad_(False).to(self.device)
         self._prepare = open_preparer(found)
-        mean, std = (np.array(_preprocessing(found)[key], np.float32) for key in ("mean", "std"))
-        self._mean, self._std = mean, std
+        self._mean, self._std = (np.array(_preprocessing(found)[key], np.float32) for key in ("mean", "std"))
         self.dim = self.texts(["a"]).shape[1]
 
     def prepare(self, image: Image) -> np.ndarray:
@@ -76,12 +80,11 @@ def architecture(spec: str) -> str:
 
 def open_preparer(found: Resolved) -> Prepare:
     """open_clip's inference transform up to its pixels; normalisation stays with the model, on its device."""
-    open_clip = _import()
+    _import()
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
     steps = image_transform_v2(PreprocessCfg(**_preprocessing(found)), is_train=False).transforms
     geometry = steps[:-3]  # what follows: mode conversion, to tensor, normalise
-    del open_clip
 
     def prepare(image: Image) -> np.ndarray:
         picture = image.convert("RGB")
@@ -94,8 +97,6 @@ def open_preparer(found: Resolved) -> Prepare:
 
 def _preprocessing(found: Resolved) -> dict[str, Any]:
     """open_clip's preprocessing configuration, read without building the model."""
-    import json
-
     _import()
     from open_clip.factory import get_model_config
     from open_clip.pretrained import get_pretrained_cfg

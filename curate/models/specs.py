@@ -131,7 +131,7 @@ def _embedded(spec: str) -> Resolved:
         revisions.append(f"{package.replace('_', '-')} {version(package)}")
     if spec == "default":
         files.append(own_weights())
-    return _resolved(spec, "embedded", files[0], files, "Apache-2.0", ", ".join(revisions), _NOTES[spec])
+    return _resolved(spec, "embedded", files[0], files, "Apache-2.0", ", ".join(revisions))
 
 
 def _open_clip(spec: str, rest: str) -> Resolved:
@@ -207,7 +207,7 @@ def _card_licence(folder: Path) -> str:
 
 
 def _resolved(
-    spec: str, kind: Kind, path: Path, files: list[Path], licence: str = "unknown", revision: str = "", notes: str = ""
+    spec: str, kind: Kind, path: Path, files: list[Path], licence: str = "unknown", revision: str = ""
 ) -> Resolved:
     for file in files:
         if not file.is_file():
@@ -215,4 +215,4 @@ def _resolved(
     listed = "\n".join(f"{file.name} {file_sha256(file)}" for file in files)
     whole = file_sha256(files[0]) if len(files) == 1 else hashlib.sha256(listed.encode()).hexdigest()
     size = sum(file.stat().st_size for file in files)
-    return Resolved(spec, kind, path, tuple(files), whole, licence, size, revision, notes)
+    return Resolved(spec, kind, path, tuple(files), whole, licence, size, revision, _NOTES.get(spec, ""))
