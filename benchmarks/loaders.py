@@ -27,50 +27,57 @@ from trainer.order import Order
 from trainer.stream import Stream
 from trainer.tar import TarShards
 
-SAMPLES, SHARDS, EDGE, SIDE, BATCH, WORKERS, ROUNDS = 2048, 8, 256, 64, 64, 2, 5
-Drain = Callable[[], float]  # reads an epoch, returns the seconds it took
+SAMPLES, SHARDS, SIDE, BATCH, WORKERS, ROUNDS = 2048, 8, 64, 64, 2, 5
+WIDTHS = (256, 64)  # of the pictures, which are 3/4 as high
+BASE = "plain webdataset"
+Drain = Callable[[], float]  # reads as many samples as there are, returns the seconds it took
 
 
 def main(json: bool) -> None:
-    """Print a line per loader: samples per second, ratio to plain webdataset."""
+    """Print a line per width and loader: samples per second, ratio to plain webdataset."""
     import torch
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        tars, betons = folder / "tars", {mode: folder / mode for mode in ("jpg", "raw")}
-        _write(tars, betons)
-        loaders: dict[str, Drain] = {
-            "plain webdataset": _webdataset(tars),
-            "trainer, tar index": _ours(TarShards(tars, folder / "index")),
-            **{f"trainer, ffcv {mode}": _ours(BetonShards(path, folder / "index")) for mode, path in betons.items()},
-        }
-        compiling = {}
-        for mode, path in betons.items():
-            began = time.perf_counter()
-            loader = _ffcv(path)
-            loader()
-            compiling[mode] = time.perf_counter() - began
-            loaders[f"plain ffcv {mode}"] = loader
-        rates = {name: statistics.median(values) for name, values in _race(loaders).items()}
-    _tell(rates, compiling, json)
+        folders = {width: Path(name) / str(width) for width in WIDTHS}
+        races = {}
+        for width, folder in folders.items():  # all that forks comes before FFCV starts threads
+            _write(folder, width)
+            races[width] = _forking(folder)
+        for width, folder in folders.items():
+            compiled = {f"plain ffcv {mode}": _ffcv(folder / mode) for mode in ("jpg", "raw")}
+            compiling = {name: drain() for name, drain in compiled.items()}
+            _tell(width, _race(races[width] | compiled), compiling, json)
 
 
-def _race(loaders: dict[str, Drain]) -> dict[str, list[float]]:
+def _forking(folder: Path) -> dict[str, Drain]:
+    loaders = {
+        BASE: _webdataset(folder / "tar"),
+        "trainer, tar index": _ours(TarShards(folder / "tar", folder / "index")),
+    }
+    for mode in ("jpg", "raw"):
+        loaders[f"trainer, ffcv {mode}"] = _ours(BetonShards(folder / mode, folder / "index"))
+    return loaders
+
+
+def _race(loaders: dict[str, Drain]) -> dict[str, float]:
+    """Median samples per second."""
     rates: dict[str, list[float]] = {name: [] for name in loaders}
     for _ in range(ROUNDS):
         for name, drain in loaders.items():
             rates[name].append(SAMPLES / drain())
-    return rates
+            time.sleep(0.3)  # workers that read ahead come to rest
+    return {name: statistics.median(values) for name, values in rates.items()}
 
 
-def _tell(rates: dict[str, float], compiling: dict[str, float], json: bool) -> None:
-    base = rates["plain webdataset"]
+def _tell(width: int, rates: dict[str, float], compiling: dict[str, float], json: bool) -> None:
+    if not json:
+        print(f"{width} x {width * 3 // 4} pixels")
     for name, rate in rates.items():
-        line = {"loader": name, "samples_per_second": round(rate), "ratio": round(rate / base, 2)}
-        mode = name.rpartition(" ")[2]
-        note = f"  (after {compiling[mode]:.0f} s of compiling)" if name.startswith("plain ffcv") else ""
-        print(jsonlib.dumps(line) if json else f"{name:20} {rate:9,.0f} samples/s  x{rate / base:.2f}{note}")
+        ratio = rate / rates[BASE]
+        line = {"width": width, "loader": name, "samples_per_second": round(rate), "ratio": round(ratio, 2)}
+        note = f"  (after {compiling[name]:.0f} s of compiling)" if name in compiling else ""
+        print(jsonlib.dumps(line) if json else f"  {name:20} {rate:9,.0f} samples/s  x{ratio:.2f}{note}", flush=True)
 
 
 def _timed(batches: Iterable[Any]) -> float:
@@ -83,11 +90,14 @@ def _timed(batches: Iterable[Any]) -> float:
 def _ours(shards: Shards) -> Drain:
     subset = Subset(shards, Split(fraction=0), held=False)
     stream: Stream[Batch] = Stream(subset, Order(subset.sizes, 0), lambda batch: batch, SIDE, 1.0, BATCH, 0, 1, WORKERS)
+    return _endless(stream.since(0))
 
-    batches = stream.since(0)
+
+def _endless(batches: Iterator[Any]) -> Drain:
+    """What workers read ahead while other loaders had their turn does not count."""
 
     def drain() -> float:
-        for _ in range(2 * WORKERS):  # what was read ahead while other loaders had their turn does not count
+        for _ in range(2 * WORKERS):
             next(batches)
         return _timed(islice(batches, SAMPLES // BATCH))
 
@@ -103,11 +113,11 @@ def _webdataset(folder: Path) -> Drain:
     data = wds.DataPipeline(
         wds.SimpleShardList(urls, seed=0), wds.split_by_worker, wds.tarfile_to_samples(), wds.shuffle(1000),
         wds.decode("pilrgb"), wds.rename(image="jpg", text="txt"), wds.map_dict(image=_centre),
-        wds.to_tuple("image", "text"), wds.batched(BATCH, partial=True),
+        wds.to_tuple("image", "text"), wds.batched(BATCH, partial=False),
     )  # fmt: skip
-    loader: DataLoader[Any] = DataLoader(data, batch_size=None, num_workers=WORKERS, persistent_workers=True)
-    next(iter(loader))  # start the workers, before FFCV starts threads that a fork would trip over
-    return lambda: _timed(loader)
+    batches = iter(DataLoader(data.repeat(1000), batch_size=None, num_workers=WORKERS))
+    next(batches)  # the workers start here, before FFCV starts threads that a fork would trip over
+    return _endless(batches)
 
 
 def _centre(image: Image.Image) -> np.ndarray:
@@ -133,26 +143,27 @@ def _ffcv(folder: Path) -> Drain:
     return lambda: _timed(loader)
 
 
-def _pictures() -> Iterator[tuple[Image.Image, dict[str, str]]]:
-    """Smooth random pictures of about 10 kB as JPEG, like photos of that size, and captions."""
+def _pictures(width: int) -> Iterator[tuple[Image.Image, dict[str, str]]]:
+    """Smooth random pictures, as JPEG of the size of photos, and captions."""
     draws = np.random.Generator(np.random.Philox(key=0))
     for number in range(SAMPLES):
         coarse = Image.fromarray(draws.integers(0, 256, (24, 24, 3), dtype=np.uint8))
-        picture = coarse.resize((EDGE, EDGE * 3 // 4), Image.Resampling.BICUBIC)
+        picture = coarse.resize((width, width * 3 // 4), Image.Resampling.BICUBIC)
         yield picture, {"text": f"a photo of thing number {number}", "uid": f"{number:032x}"}
 
 
-def _write(tars: Path, betons: dict[str, Path]) -> None:
+def _write(folder: Path, width: int) -> None:
     """The same samples as tars of JPEGs, as betons of JPEGs and as betons of raw pixels (one file each)."""
     import io
 
     from ffcv.fields import JSONField, RGBImageField
     from ffcv.writer import DatasetWriter
 
-    pairs = list(_pictures())
-    tars.mkdir()
+    pairs = list(_pictures(width))
+    for name in ("tar", "jpg", "raw"):
+        (folder / name).mkdir(parents=True)
     for shard in range(SHARDS):
-        with tarfile.open(tars / f"{shard:08d}.tar", "w") as tar:
+        with tarfile.open(folder / "tar" / f"{shard:08d}.tar", "w") as tar:
             for picture, record in pairs[shard::SHARDS]:
                 buffer = io.BytesIO()
                 picture.save(buffer, "JPEG", quality=90)
@@ -164,8 +175,7 @@ def _write(tars: Path, betons: dict[str, Path]) -> None:
                     member = tarfile.TarInfo(f"{record['uid']}.{suffix}")
                     member.size = len(data)
                     tar.addfile(member, io.BytesIO(data))
-    for mode, folder in betons.items():
-        folder.mkdir()
+    for mode in ("jpg", "raw"):
         fields = {"image": RGBImageField(write_mode=mode, jpeg_quality=90), "caption": JSONField()}
-        writer = DatasetWriter(str(folder / "00000000.beton"), fields, num_workers=1)
+        writer = DatasetWriter(str(folder / mode / "00000000.beton"), fields, num_workers=1)
         writer.from_indexed_dataset([(np.asarray(picture), record) for picture, record in pairs])
