@@ -57,7 +57,9 @@ def make_axis(values: np.ndarray, low: float | None, high: float | None, whole: 
     ends = [*np.quantile(values, [0.005, 0.995]), *limits]
     start, end = min(ends), max(ends)
     if not whole:
-        return Axis(np.linspace(start, end if end > start else start + 1, BINS + 1))
+        scale = max(abs(start), abs(end))
+        end = end if end - start > 1e-9 * scale else start + (scale or 1.0)  # one value, or as good as one
+        return Axis(np.linspace(start, end, BINS + 1))
     first, last = int(np.floor(start)), int(np.ceil(end))
     step = -(-(last - first + 1) // BINS)
     return Axis(np.arange(first, last + step + 1, step, dtype=np.float64)[: BINS + 1], whole=True)

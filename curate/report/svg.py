@@ -12,7 +12,7 @@ from curate.report.cards import Picture
 from curate.report.charts import Axis, Histogram
 from curate.report.visible import safe
 
-WIDTH, TOP, BASE, HEIGHT = 480.0, 18.0, 128.0, 148.0
+WIDTH, TOP, BASE, HEIGHT = 360.0, 18.0, 112.0, 132.0
 """Of a chart: bars stand on BASE and reach up to TOP; limits are labelled above, the axis below."""
 COLOURS: Final = 6
 
