@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from hypothesis import HealthCheck, settings
+
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",  # nothing is fetched from a hub: what a test loads, it makes or finds in a package
     "NO_ALBUMENTATIONS_UPDATE": "1",  # img2dataset's transforms ask the registry for news at import
@@ -18,3 +20,7 @@ ENVIRONMENT = {
 
 for name, value in ENVIRONMENT.items():
     os.environ.setdefault(name, value)
+
+# A busy machine is no failure: tests never assert times.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")

@@ -159,19 +159,19 @@ def _preference(best: str | None, columns: Columns) -> np.ndarray:
     return np.where(np.isnan(values), np.iinfo(np.uint64).max, order.descending(values))
 
 
-def _distinct(columns: Columns) -> np.ndarray:
-    hashes = np.unique(from_hex([value for value in columns["phash"].tolist() if value is not None]))
+def _telling(columns: Columns) -> np.ndarray:
+    hashes = from_hex([value for value in columns["phash"].tolist() if value is not None])
     return hashes[~flat(hashes)]
 
 
 def _alias(scan: Scan, distance: int) -> np.ndarray:
     """uint64 (2, m): hashes (sorted) that are near another, and the lowest hash of their component.
 
-    Distinct hashes are held in memory, 8 bytes each.
+    All hashes are held in memory, 8 bytes each.
     """
-    hashes = np.zeros(0, np.uint64)
-    for found in scan.map(_distinct, "phash"):
-        hashes = np.union1d(hashes, found)
+    hashes = np.concatenate([np.zeros(0, np.uint64), *scan.map(_telling, "phash")])
+    hashes.sort()
+    hashes = hashes[np.append(True, hashes[1:] != hashes[:-1])[: len(hashes)]]
     root = components(len(hashes), near_pairs(hashes, distance))
     moved = root != np.arange(len(hashes))
     return np.stack([hashes[moved], hashes[root[moved]]])
