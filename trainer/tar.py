@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from trainer.data import Pixels, Record, Sample, Shards, crop_box
 from trainer.errors import BadSample, DataError
@@ -89,6 +89,8 @@ def decode(data: bytes, crop: Sequence[float], side: int) -> Pixels:
             x, y = image.width / width, image.height / height  # what draft reduced the image by
             box = (left * x, top * y, min((left + edge) * x, image.width), min((top + edge) * y, image.height))
             small = _opaque(image).resize((side, side), Image.Resampling.BICUBIC, box=box, reducing_gap=2.0)
+    except UnidentifiedImageError as error:
+        raise BadSample("image: not a JPEG, PNG or WebP") from error
     except _BAD_IMAGE as error:
         raise BadSample(f"image: {error}") from error
     return np.asarray(small)

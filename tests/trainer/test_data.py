@@ -142,7 +142,7 @@ def test_missing_folder_and_bytes_that_are_no_tar(tmp_path: Path) -> None:
         ({"jpg": b"JPEG", "txt": b"\xff\xfe"}, "caption"),
         ({"jpg": b"JPEG", "txt": b"a", "json": b"{"}, "json"),
         ({"jpg": b"JPEG", "txt": b"a", "json": b"[]"}, "an object is needed"),
-        ({"jpg": b"<svg/>", "txt": b"a"}, "cannot identify image"),
+        ({"jpg": b"<svg/>", "txt": b"a"}, "not a JPEG, PNG or WebP"),
     ],
 )
 def test_what_is_wrong_with_a_sample_is_said(members: dict[str, bytes], error: str, tmp_path: Path) -> None:
