@@ -38,7 +38,7 @@ def difference(one: Path, other: Path) -> float:
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_two_processes_equal_one(parallel: str, configure: Configure) -> None:
     """Same stream, loss over the whole batch, gradients through the gathered features; corrupt samples included."""
-    alone, together = configure("alone"), configure("together", runtime={"parallel": parallel})
+    alone, together = configure("alone"), configure("together", runtime={"parallel": parallel, "workers": 2})
     one, two = trainer.run(alone), torchrun(together)
     assert losses(together) == pytest.approx(losses(alone), rel=1e-5)
     assert difference(alone, together) < 1e-4
