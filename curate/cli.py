@@ -153,13 +153,26 @@ def export(
     _print(result, as_json, run_text(result))
 
 
-@app.command(epilog="Example: `curate train manifests/train/clip_tiny.yaml --set steps=100`")
-def train(config: str, sets: Sets = None, as_json: Json = False) -> None:
+@app.command(epilog="Example: `curate train manifests/train/clip_tiny.yaml --set train.steps=100`")
+def train(
+    config: str,
+    root: Root = None,
+    sets: Sets = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on although the config differs")] = False,
+    as_json: Json = False,
+) -> None:
     """Train the reference model on exported shards; the same command resumes."""
-    from curate.describe import train_result, train_text
+    import trainer
+    from curate.recipe import find_recipe
 
-    result = train_result(config, sets or [])
-    _print(result, as_json, train_text(result))
+    overrides = [*([f"root={root}"] if root else []), *(sets or [])]
+    try:
+        result = trainer.run(str(find_recipe(config)), overrides, resume=resume)
+    except trainer.TrainError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2 if isinstance(error, trainer.ConfigError) else 3) from error
+    _print(result, as_json, trainer.summary(result))
+    raise typer.Exit(130 if result.get("status") == "stopped" else 0)
 
 
 @app.command(epilog="Example: `curate models` · `curate models open_clip:ViT-B-32/laion2b_s34b_b79k`")

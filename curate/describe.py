@@ -153,22 +153,6 @@ def whatif_text(before: Funnel, after: Funnel) -> str:
     return "\n".join(lines)
 
 
-def train_result(config: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """Train by a config file."""
-    import trainer
-    from curate.errors import RecipeError
-
-    try:
-        return dict(trainer.run(config, list(overrides)))
-    except trainer.ConfigError as error:
-        raise RecipeError(str(error)) from error
-
-
-def train_text(result: dict[str, Any]) -> str:
-    """The end of a training."""
-    return "\n".join(f"{key:<16}{value}" for key, value in result.items())
-
-
 def model_rows(spec: str | None) -> list[dict[str, Any]]:
     """Models at hand."""
     from curate.models import catalog, resolve

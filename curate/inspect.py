@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +24,11 @@ import pyarrow as pa
 
 from curate.deny import read_deny
 from curate.engine.decide import Decider
-from curate.errors import RunError
-from curate.fingerprint import digest
+from curate.errors import RunError, SampleError
 from curate.plan import Plan, make_plan
 from curate.pool import Pool, Shard
 from curate.recipe import Recipe, build_recipe
-from curate.schema import INDEX_COLUMNS, LEDGER
+from curate.schema import INDEX_COLUMNS, LEDGER, uid_words
 from curate.storage import Storage, default_root, read_ranges
 
 if TYPE_CHECKING:
@@ -185,10 +185,9 @@ class Run:
         found = []
         for shard in self.shards:
             table = self.storage.read_table(f"{self.folder}/ledger/{shard.number:08d}.parquet")
-            hexes = [value.hex() for value in table["uid"].to_pylist()]
-            for row in (i for i, value in enumerate(hexes) if value.startswith(text)):
+            for row in _matching(table["uid"], text):
                 entry = table.slice(row, 1).to_pylist()[0]
-                entry["uid"] = hexes[row]
+                entry["uid"] = entry["uid"].hex()
                 entry |= {"shard": shard.number, "unit": shard.unit, "threshold": thresholds.get(entry["rule"])}
                 found.append({key: value for key, value in entry.items() if value is not None})
         if not found:
@@ -202,20 +201,30 @@ class Run:
         return whatif(self, make_plan(self.recipe_with(overrides)))
 
     def image(self, shard: int, row: int, max_side: int = 512) -> Image:
-        """One image of the pool, reduced for display."""
+        """One image of the pool, reduced for display.
+
+        Raises SampleError where there is none or it does not open, RunError if the tar no longer holds what was indexed.
+        """
         from curate.image import decode
 
         found = next(s for s in self.shards if s.number == shard)
-        index = self.pool.read_index(found, ["offset", "size"])
-        place = int(index["offset"][row].as_py()), int(index["size"][row].as_py())
-        image = decode(read_ranges(self.pool.tar_url(found), [place])[0], "thumb")
+        entry = self.pool.read_index(found, ["offset", "size", "sha256", "error"]).slice(row, 1).to_pylist()[0]
+        if entry["offset"] is None:
+            raise SampleError(f"there is no image: {entry['error']}")
+        blob = read_ranges(self.pool.tar_url(found), [(entry["offset"], entry["size"])])[0]
+        if entry["sha256"] not in (None, sha256(blob).digest()):
+            raise RunError(f"{self.pool.tar_url(found)} has changed since run {self.name!r}; run it again")
+        image = decode(blob, "thumb")
         image.thumbnail((max_side, max_side))
         return image
 
-    @property
-    def identity(self) -> str:
-        """Digest of what decided: recipe, contents, limit."""
-        return digest([self.manifest["recipe"], self.manifest["pool"], self.manifest["limit"]])
+
+def _matching(uids: pa.ChunkedArray, prefix: str) -> list[int]:
+    """Rows whose uid begins with these hexadecimal digits."""
+    value, mask = int(prefix.ljust(32, "0"), 16), ((1 << 4 * len(prefix)) - 1) << (128 - 4 * len(prefix))
+    words, low = uid_words(uids), (1 << 64) - 1
+    high = words[:, 0] & np.uint64(mask >> 64) == np.uint64(value >> 64)
+    return [int(row) for row in np.flatnonzero(high & (words[:, 1] & np.uint64(mask & low) == np.uint64(value & low)))]
 
 
 def open_run(path: str | Path, root: str | None = None) -> Run:

@@ -43,7 +43,11 @@ class CaptionLength(Filter):
 
 
 class Language(Filter):
-    """Keeps captions whose most probable language is one of `keep`, with at least the probability `min_score`."""
+    """Keeps captions whose most probable language is one of `keep`, with at least the probability `min_score`.
+
+    Short captions are often taken for another language with a low probability: `certainty` keeps those for which the other
+    language's probability is below it. At 0.5 a caption is dropped when another language is likelier than all else together.
+    """
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -53,6 +57,9 @@ class Language(Filter):
         alias="keep", min_length=1, description="ISO 639 codes, one or a list: `en`, `[en, de]`"
     )
     min_score: float = Field(default=0.0, ge=0, le=1)
+    certainty: float = Field(
+        default=0.0, ge=0, le=1, description="probability from which another language drops a caption"
+    )
 
     def bounds(self) -> Bounds:
         """The lowest probability that stays."""
@@ -60,8 +67,10 @@ class Language(Filter):
 
     def keep(self, columns: Columns) -> np.ndarray:
         """Drops a caption without a language."""
-        known = np.isin(columns["lang"].astype(str), self.languages)
-        return known & within(columns["lang_score"], self.min_score, None)
+        named = np.array([lang is not None for lang in columns["lang"]], bool)
+        wanted = named & np.isin(columns["lang"].astype(str), self.languages)
+        doubtful = named & ~wanted & (columns["lang_score"] < self.certainty)
+        return doubtful | (wanted & within(columns["lang_score"], self.min_score, None))
 
 
 class Letters(Filter):

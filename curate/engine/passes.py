@@ -73,10 +73,10 @@ class PassRun:
             )
             models = any(group(node) == 2 for node in self.phase.signals)
             title = f"compute {', '.join(node.label.rsplit('.', 1)[-1] for node in self.phase.signals)}"
-            with self.context.reporter.phase(title, sum(chunk.count for chunk in chunks)) as tick:
+            with self.context.reporter.phase(title, sum(int(chunk.alive_rows().sum()) for chunk in chunks)) as tick:
                 for result in self.context.map([Stage(Front(task)), Stage(Back(task), models)], chunks):
                     self._take(result)
-                    tick(result.count)
+                    tick(result.alive)
         self._check_failed(final=True)
 
     def _task_nodes(self) -> tuple[Node, ...]:

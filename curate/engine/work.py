@@ -68,6 +68,7 @@ class Result:
     failures: dict[str, int] = field(default_factory=dict)
     failed: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    alive: int = 0  # rows that the pass was about
 
 
 @dataclass

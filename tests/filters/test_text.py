@@ -46,6 +46,7 @@ def test_language_takes_one_or_many() -> None:
     }
     assert Language(keep="en")(columns).tolist() == [True, False, False, True]
     assert Language(keep=("en", "de"), min_score=0.5)(columns).tolist() == [True, True, False, False]
+    assert Language(keep="en", certainty=0.95)(columns).tolist() == [True, True, False, True]
     with pytest.raises(ValidationError, match="at least 1 item"):
         Language(keep=())
 
