@@ -12,16 +12,17 @@ from curate.plan import Plan
 from curate.report.cards import Cards
 from curate.report.charts import histograms
 from curate.report.part import column_of, parts
-from curate.report.tallies import Alone, Clusters, Examples, Groups, Tally, Texts, effective
+from curate.report.tallies import Alone, Clusters, Examples, Filled, Groups, Tally, Texts, effective
 
 if TYPE_CHECKING:
     from curate.inspect import Run
 
-KEPT_EXAMPLES, DROPPED_EXAMPLES, FAILED_EXAMPLES = 16, 6, 3
+KEPT_EXAMPLES, DROPPED_EXAMPLES, FAILED_EXAMPLES, GROUNDED_EXAMPLES = 12, 6, 3, 6
 RULES_SHOWN: Final = 30
 """Rules with a grid of what they dropped: bounds the page."""
 ERRORS_SHOWN, TEXTS_SHOWN, GROUPS_SHOWN, MEMBERS_SHOWN = 30, 12, 6, 8
 IN_LANGUAGE, IN_CLUSTER, DUPLICATES = "lang", "cluster", ("dup_group", "dup_size")
+SYNTHETIC, PHRASES = "synth_caption", "phrases"
 """The names under which steps give what the report has sections for; a recipe may rename the columns."""
 
 
@@ -33,8 +34,9 @@ def collect(run: Run) -> dict[str, Any]:
     examples = Examples(KEPT_EXAMPLES, DROPPED_EXAMPLES, FAILED_EXAMPLES)
     charts = histograms(run.manifest["rules"], decider)
     texts, languages, clusters, groups = _columns(run.plan)
+    synthetic, phrases = _synthetic(run.plan)
     tallies: list[Tally] = [alone, examples, *charts, texts]
-    tallies += [tally for tally in (languages, clusters, groups) if tally is not None]
+    tallies += [tally for tally in (languages, clusters, groups, synthetic, phrases) if tally is not None]
     for part in parts(run, decider):
         for tally in tallies:
             tally.add(part)
@@ -52,6 +54,9 @@ def collect(run: Run) -> dict[str, Any]:
             {"label": label, "n": n, "cards": [cards.card(*example) for example in examples.of("rule", label)]}
             for label, n in list(funnel.dropped.items())[:RULES_SHOWN]
         ],
+        "synthetic": synthetic.count if synthetic else None,
+        "phrases": phrases.count if phrases else None,
+        "grounded": [cards.card(place) for *_, place in phrases.found] if phrases else [],
         "captions": texts.top(TEXTS_SHOWN, least=2),
         "missed": texts.missed,
         "languages": languages.top(TEXTS_SHOWN) if languages else [],
@@ -71,6 +76,12 @@ def _columns(plan: Plan) -> tuple[Texts, Texts | None, Clusters | None, Groups |
         Clusters(cluster) if cluster else None,
         Groups(group, size, GROUPS_SHOWN, MEMBERS_SHOWN) if group and size else None,
     )
+
+
+def _synthetic(plan: Plan) -> tuple[Filled | None, Filled | None]:
+    """Tallies of synthetic captions and of grounded phrases, where the recipe writes them."""
+    caption, phrases = column_of(plan, SYNTHETIC), column_of(plan, PHRASES)
+    return Filled(caption, 0) if caption else None, Filled(phrases, GROUNDED_EXAMPLES) if phrases else None
 
 
 def _funnel(manifest: dict[str, Any], alone: Alone) -> list[dict[str, Any]]:

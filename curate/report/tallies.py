@@ -84,6 +84,24 @@ class Examples:
         return [(place, value or "") for *_, place, value in self.found.get((kind, name), [])]
 
 
+class Filled:
+    """Kept samples for which a synthetic column says something: how many, and those with the lowest hashes."""
+
+    def __init__(self, column: str, examples: int) -> None:
+        self.column, self.examples, self.count = column, examples, 0
+        self.found: list[tuple[int, int, int, Place]] = []
+
+    def add(self, part: Part) -> None:
+        """Count a shard. An empty text and an empty list say nothing."""
+        rows = np.flatnonzero(
+            [bool(kept and cell) for kept, cell in zip(part.kept, part.cells(self.column), strict=True)]
+        )
+        self.count += len(rows)
+        for row in part.lowest(rows, self.examples).tolist():
+            self.found.append((int(part.draws[row]), part.shard.number, row, Place(part.shard, row)))
+        self.found = sorted(self.found, key=lambda e: e[:3])[: self.examples]
+
+
 class Texts:
     """How often each value of a text column stands in the pool and among the kept: [before, after].
 

@@ -6,6 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -175,6 +176,14 @@ def test_a_run_without_a_ledger_or_with_another_pool_says_so(hostile_run: Run) -
     other.manifest["pool"]["shards"][1]["content"] = "0" * 32
     with pytest.raises(RunError, match=r"shard 1 \(00001.tar\) has changed since run 'hostile'; run it again"):
         render(other)
+    tar = hostile_run.pool.tar_url(hostile_run.shards[0])
+    original = Path(tar).read_bytes()
+    try:
+        Path(tar).write_bytes(original[:512] + bytes(len(original) - 512))
+        with pytest.raises(RunError, match=r"00000.tar has changed since run 'hostile'; run it again"):
+            render(Run(hostile_run.storage, hostile_run.name))
+    finally:
+        Path(tar).write_bytes(original)
     unfinished = Run(hostile_run.storage, hostile_run.name)
     del unfinished.manifest["entered"]
     with pytest.raises(RunError, match="no ledger yet"):
