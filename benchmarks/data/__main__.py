@@ -1,8 +1,8 @@
 """`make data`: larger real pools from Debian, npm and PyPI packages, and the embedded sample.
 
-    python -m benchmarks.data                      # openclipart, tuxpaint and emoji, under workspace/data/
-    python -m benchmarks.data emoji --root /mnt/x  # one of them, elsewhere
-    python -m benchmarks.data sample               # rebuild the embedded sample under workspace/data/sample, to compare
+python -m benchmarks.data                      # openclipart, tuxpaint and emoji, under workspace/data/
+python -m benchmarks.data emoji --root /mnt/x  # one of them, elsewhere
+python -m benchmarks.data sample               # rebuild the embedded sample under workspace/data/sample, to compare
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ POOLS: dict[str, Callable[[Path], Iterator[Pair]]] = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Build what is named; 0 when done, 3 when a package could not be had."""
-    parser = argparse.ArgumentParser("python -m benchmarks.data", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.data", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("pool", nargs="?", default="pools", choices=[*POOLS, "sample", "pools", "all"])
     parser.add_argument("--root", type=Path, default=Path(os.environ.get("CURATE_ROOT", "workspace")))
     options = parser.parse_args(arguments)

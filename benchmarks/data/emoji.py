@@ -74,7 +74,10 @@ def _character(stem: str) -> str:
 def _table(file: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
     rows = json.loads(file.read_text(encoding="utf-8"))["annotations"]["annotations"]
     return {
-        character.replace(_VARIATION_SELECTOR, ""): (row["tts"][0], tuple(word for word in row.get("default", ()) if word != row["tts"][0]))
+        character.replace(_VARIATION_SELECTOR, ""): (
+            row["tts"][0],
+            tuple(word for word in row.get("default", ()) if word != row["tts"][0]),
+        )
         for character, row in rows.items()
         if row.get("tts")
     }

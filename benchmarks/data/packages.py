@@ -104,7 +104,10 @@ def _run(command: list[str], folder: Path) -> None:
 
 def _unpack(kind: str, archive: Path, target: Path) -> None:
     if kind == "deb":
-        _run([_client("dpkg", "any Debian or Ubuntu has it"), "-x", str(archive.resolve()), str(target.resolve())], target)
+        _run(
+            [_client("dpkg", "any Debian or Ubuntu has it"), "-x", str(archive.resolve()), str(target.resolve())],
+            target,
+        )
     elif kind == "npm":
         with tarfile.open(archive) as tar:
             tar.extractall(target, filter="data")  # refuses absolute paths and links that lead out

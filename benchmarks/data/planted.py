@@ -35,7 +35,9 @@ def truncated(row: Row) -> Row:
     whole = encode(row.decoded(), extension)
     percent = 40 + draw(row.name, "cut") % 31
     part = whole[: len(whole) * percent // 100]
-    return replace(row, image=part, extension=extension, look=None).spoiled("truncated", f"{percent} % of a {extension}")
+    return replace(row, image=part, extension=extension, look=None).spoiled(
+        "truncated", f"{percent} % of a {extension}"
+    )
 
 
 def zero_byte(row: Row) -> Row:
@@ -101,14 +103,16 @@ def low_entropy(row: Row) -> Row:
 
 
 def text_only(row: Row) -> Row:
-    """The caption rendered as words on a plain ground, and nothing else; the caption equals what is written."""
+    """The caption rendered as words on a shaded ground, and nothing else; the caption equals what is written."""
     words, lines = row.caption.split()[:14], [""]
     for word in words:
         if len(lines[-1]) + len(word) > 16:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
     size = 28 + draw(row.name, "font") % 10
-    page = Image.new("RGB", (40 + 11 * size, max(210, 40 + len(lines) * (size + 10))), pick(_COLOURS, row.name, "ground"))
+    extent = (40 + 11 * size, max(210, 40 + len(lines) * (size + 10)))
+    shade = Image.linear_gradient("L").resize(extent).convert("RGB")
+    page = Image.blend(Image.new("RGB", extent, pick(_COLOURS, row.name, "ground")), shade, 0.15)
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(size)
     for index, line in enumerate(lines):
         pen.text((20, 20 + index * (size + 10)), line, fill="#202428", font=font)
@@ -120,7 +124,9 @@ def bomb(row: Row) -> Row:
     """A few kilobytes that declare more than 200 million pixels: a real PNG, or a JPEG whose header lies."""
     if draw(row.name, "bomb") % 2:
         side = 16_384
-        return replace(row, image=_blank_png(side), extension="png", look=None).spoiled("bomb", f"{side} x {side} px, PNG")
+        return replace(row, image=_blank_png(side), extension="png", look=None).spoiled(
+            "bomb", f"{side} x {side} px, PNG"
+        )
     data = bytearray(encode(on_white(row.decoded()).resize((64, 64)), "jpg"))
     frame = data.index(b"\xff\xc0")  # baseline SOF: marker, length, precision, height, width
     struct.pack_into(">HH", data, frame + 5, 65_000, 65_000)

@@ -13,7 +13,9 @@ from benchmarks.data.packages import CLDR, OPENCLIPART_PNG, SKIMAGE, fetch
 from benchmarks.data.row import CLEAN, Row
 
 Keyed = list[list[tuple[str, Row]]]
-TRUTH = pa.schema([(name, pa.string()) for name in ("shard", "key", "fault", "fault_detail", "source", "licence", "mate")])
+TRUTH = pa.schema(
+    [(name, pa.string()) for name in ("shard", "key", "fault", "fault_detail", "source", "licence", "mate")]
+)
 
 
 def write_truth(shards: Keyed, path: Path) -> None:
@@ -42,7 +44,9 @@ def write_card(shards: Keyed, cache: Path, folder: Path) -> None:
 
 
 def _photo_notices(shards: Keyed) -> str:
-    files = {(row.path.split("#")[0], row.licence) for rows in shards for _, row in rows if row.source == "scikit-image"}
+    files = {
+        (row.path.split("#")[0], row.licence) for rows in shards for _, row in rows if row.source == "scikit-image"
+    }
     stated = "\n".join(f"{name}: {licence}. {_PHOTOS[name]}" for name, licence in sorted(files))
     return f"Files of scikit-image {SKIMAGE.version}, skimage/data/, and what skimage.data says of each:\n\n{stated}\n"
 
@@ -77,7 +81,6 @@ MEANING = {
     "control_characters": "control or direction-changing characters in the true caption",
     "mismatched": "the caption of `mate`, which has this row's",
     "duplicate_uid": "the uid of `mate`; image and caption are its own and clean",
-    "real:empty_title": "the drawing's own title is empty",
     "real:repeated_title": "ten drawings or more share the title",
     "real:short_title": "the drawing's own title has one or two words",
     "real:unknown_words": "fewer than half of the title's words are in an English word list",
@@ -136,8 +139,8 @@ measurements only: no threshold was or may be tuned on it.
 
 One fault per row is meant; what follows from it (a tiny image is also of few pixels) is not listed again. `mate` is the
 key of the original (copies, `duplicate_uid`) or of the partner (`mismatched`). An original is `clean`, lies before its
-copies, and of a group of copies exactly one should survive. Of the rows labelled `real:`, those with a repeated or
-empty title may also be smaller than 200 px (`fault_detail` says so).
+copies, and of a group of copies exactly one should survive. Of the rows labelled `real:`, those with a title
+at fault may also be smaller than 200 px (`fault_detail` says so).
 
 ## Sources and licences
 | source | licence | rows |
@@ -150,12 +153,13 @@ licence, or the GPL, are left out), Fluent emoji (npm @lobehub/fluent-emoji-3d 1
 
 ## How it was built
 `python -m benchmarks.data sample --root DIR` downloads the packages and writes the same bytes into `DIR/data/sample`
-(Pillow {pillow}; another version may encode pixels otherwise). Drawings are scaled down to 208 to 352 px on the longer side (never under 204 on the shorter) or kept byte for
-byte where small, five are JPEGs of 1200 to 2000 px, emoji are 256 px. Captions of clean drawings are the source's title
-and description, or title and keywords in a phrase such as "A clip art picture of …, tagged with …"; those of clean
-emoji are name and keywords; those of photographs and of the regions cut from them were written by hand. What is
-called English was judged by the Debian word list `wamerican`, never by the language identifier under test; likeness by a
-perceptual hash (more than 8 of 64 bits apart), with transparency laid on white and ignored alike.
+(Pillow {pillow}; another version may encode pixels otherwise). Drawings are scaled down to 208 to 352 px on the longer
+side (but not under 204 on the shorter), or kept byte for byte where small; five are JPEGs of up to 2000 px, emoji are
+256 px. Captions of clean drawings are the source's title in a phrase, with its description or its keywords, such as "A
+clip art picture of ..., tagged with ..."; those of clean emoji are name and keywords; those of photographs and of the
+regions cut from them were written by hand. Whether a caption is English was judged by the Debian word list
+`wamerican`, never by the language identifier under test; likeness by a perceptual hash (clean rows are more than 8 of
+64 bits apart), both with transparency laid on white and with transparency ignored.
 
 `split` holds out one group of look-alikes in five as `test`, by a hash of the perceptual hash: an original and its
 copies, and both rows of a swapped pair, are always on the same side.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ MIN_ENTROPY, MIN_SPREAD, MIN_SHARPNESS = 1.0, 20.0, 100.0
 MIN_DISTANCE = 9  # perceptual hashes of two clean rows differ in more than 8 of 64 bits
 MAX_PIXELS = 30_000_000  # larger drawings need gigabytes to decode; they are in the full pool
 _WORD = re.compile(r"[^\W\d_]+")
+_UNWANTED = re.compile(r"clip ?art|erot|sex|nude|naked|stripper|babe\b|pantyhose|nazi|swastika|hitler", re.I)
 
 
 class Stock:
@@ -37,7 +38,7 @@ class Stock:
             return False
         if any(seen.distance(old) < MIN_DISTANCE for old in self._looks):
             return False
-        self._looks.append(row.look)
+        self._looks.append(seen)
         self._captions.add(caption)
         return True
 
@@ -100,45 +101,49 @@ def _drawn(drawing: Drawing) -> tuple[bytes, str]:
     return encode(scaled, extension, quality, progressive=quality == 65), extension
 
 
-def large_row(drawing: Drawing, longest: int) -> Row:
+def large_row(drawing: Drawing, caption: str, longest: int) -> Row:
     """A row of `drawing` as a JPEG of `longest` px, for readers that decode at reduced scale."""
     with Image.open(drawing.file) as image:
         image.load()
         data = encode(shrink(image, longest), "jpg", 60)
-    return replace(drawing_row(drawing, phrase(drawing)), image=data, extension="jpg", look=look(data))
+    return replace(drawing_row(drawing, caption), image=data, extension="jpg", look=look(data))
 
 
-def phrase(drawing: Drawing) -> str:
-    """An English phrase of what the source says: title with description, or with keywords and folder."""
+def phrase(drawing: Drawing, dictionary: frozenset[str]) -> str:
+    """An English phrase of what the source says: title with description, or with keywords or folder."""
+    title = drawing.title.replace("_", " ")
     if drawing.says_more:
-        return drawing.caption
-    known = drawing.title.lower()
-    words = [word for word in drawing.keywords if word.lower() not in known][:4]
-    tags = _listed(words or [drawing.category.replace("_", " ")])
-    return pick(
-        (
-            f"A clip art picture of {drawing.title}, tagged with {tags}",
-            f"{drawing.title}: clip art picture about {tags}",
-            f"Drawing of {drawing.title} in the clip art collection on {tags}",
-        ),
-        drawing.path,
-        "phrase",
+        kind = pick(("A drawing of", "A clip art picture of", "This is a picture of"), drawing.path, "kind")
+        return f"{kind} {title}. {drawing.description}"
+    words = [word for word in drawing.keywords if word.lower() not in title.lower() and is_english(word, dictionary, 1)]
+    tags = _listed(words[:4] or [drawing.category.replace("_", " ")])
+    forms = (
+        f"A clip art picture of {title}, tagged with {tags}",
+        f"{title}: clip art picture about {tags}",
+        f"Drawing of {title} in the clip art collection on {tags}",
     )
+    return pick(forms, drawing.path, "phrase")
 
 
 def _listed(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def usable_drawings(everything: Iterable[Drawing]) -> list[Drawing]:
-    """Drawings of a size to work with, whose title is their own (at most three share it), in hashed order."""
-    drawings = list(everything)
-    titles = Counter(drawing.title for drawing in drawings)
-    kept = [one for one in drawings if one.title and titles[one.title] <= 3 and _size_fits(one)]
-    return sorted(kept, key=lambda one: draw(one.path))
+def titled(everything: list[Drawing], dictionary: frozenset[str]) -> list[Drawing]:
+    """Drawings with an English title of their own (at most three share it) and fit for any reader, in hashed order."""
+    titles = Counter(drawing.title for drawing in everything)
+    kept = (one for one in everything if titles[one.title] <= 3 and is_english(one.title, dictionary))
+    return sorted((one for one in kept if fit_to_show(one)), key=lambda one: draw(one.path))
 
 
-def _size_fits(drawing: Drawing) -> bool:
+def fit_to_show(drawing: Drawing) -> bool:
+    """Whether what the source says holds no word that a sample for everybody should not, and no boilerplate."""
+    said = (drawing.title, drawing.description, *drawing.keywords, drawing.path)
+    return not _UNWANTED.search(" ".join(said))
+
+
+def workable(drawing: Drawing) -> bool:
+    """Whether the drawing is large enough to be clean, and small enough to be decoded in little memory."""
     width, height = drawing.size
     return width * height <= MAX_PIXELS and min(width, height) >= MIN_SIDE
 
@@ -150,11 +155,23 @@ def emoji_row(one: emoji.Emoji, lang: str = "en") -> Row:
         with Image.open(one.file) as image:
             data = encode(image.convert("RGBA"), extension, 70)
     name, words = one.names["en"]
+    words = tuple(word for word in words if word.replace(" ", "").isalpha())
     caption = one.caption(lang)
     if lang == "en":
-        caption = f"A 3D emoji of {name}, meaning {_listed(list(words[:3]))}" if words else f"A 3D emoji of {name}"
+        meaning = f", with the meaning of {_listed(list(words[:3]))}" if words else ""
+        caption = f"A picture of the emoji {name} in 3D{meaning}"
     meta = {"title": name}
-    return Row(f"emoji/{lang}/{one.file.name}", data, extension, caption, "fluent-emoji", one.file.name, emoji.LICENCE, look(data), meta=meta)
+    return Row(
+        f"emoji/{lang}/{one.file.name}",
+        data,
+        extension,
+        caption,
+        "fluent-emoji",
+        one.file.name,
+        emoji.LICENCE,
+        look(data),
+        meta=meta,
+    )
 
 
 def photo_row(photo: photos.Photo) -> Row:
@@ -170,20 +187,12 @@ def photo_row(photo: photos.Photo) -> Row:
     return Row(f"photo/{path}", data, "jpg", photo.caption, "scikit-image", path, photo.licence, look(data))
 
 
-def small_drawings(everything: Iterable[Drawing]) -> list[Drawing]:
-    """Drawings of 40 to 199 px on the shorter side, with a title of their own, in hashed order."""
-    drawings = list(everything)
-    titles = Counter(drawing.title for drawing in drawings)
-    kept = (one for one in drawings if one.title and titles[one.title] <= 3 and 40 <= min(one.size) < MIN_SIDE)
-    return sorted(kept, key=lambda one: draw(one.path))
-
-
 def dirty(everything: list[Drawing], dictionary: frozenset[str]) -> Iterator[tuple[str, Drawing]]:
     """Drawings whose own title breaks a rule, with the name of the first that it breaks, in hashed order."""
     titles = Counter(drawing.title for drawing in everything)
     for drawing in sorted(everything, key=lambda one: draw(one.path, "dirty")):
         fault = title_fault(drawing.title, titles[drawing.title], dictionary)
-        if fault and min(drawing.size) >= 40 and drawing.file.stat().st_size <= 40_000:
+        if fault and fit_to_show(drawing) and min(drawing.size) >= 40 and drawing.file.stat().st_size <= 40_000:
             yield fault, drawing
 
 
@@ -195,9 +204,9 @@ def dirty_row(drawing: Drawing, fault: str) -> Row:
 
 
 def title_fault(title: str, copies: int, dictionary: frozenset[str]) -> str:
-    """`empty_title`, `repeated_title` (ten drawings or more), `short_title` (under 3 words), `unknown_words`, or ''."""
+    """`repeated_title` (ten drawings or more), `short_title` (1 or 2 words), `unknown_words` (most), or ''."""
     if not title:
-        return "empty_title"
+        return ""
     if copies >= 10:
         return "repeated_title"
     if len(title.split()) < MIN_WORDS:
