@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-FLAT_BITS: Final = 8
+FLAT_BITS: Final = 6
 """A hash with fewer ones, or fewer zeros, comes from a flat or evenly graded image and says nothing of its content."""
 
 
@@ -20,13 +20,13 @@ def flat(hashes: np.ndarray) -> np.ndarray:
 
 
 def alike(a: np.ndarray, b: np.ndarray, distance: int) -> np.ndarray:
-    """Boolean (n,): hashes at most `distance` bits apart, fewer in proportion where one has fewer than 32 ones.
+    """Boolean (n,): hashes at most `distance` bits apart, in proportion fewer where one has fewer than 32 ones.
 
     Half of a perceptual hash's bits are ones, but those of symmetric drawings: for them half of the frequencies, or
     more, are zero whatever they show, and with the same allowance flags and stars would all be each other's copies.
     """
     ones = np.minimum(np.minimum(np.bitwise_count(a), np.bitwise_count(b)).astype(np.int64), 32)
-    return np.bitwise_count(a ^ b) * np.int64(32) <= distance * ones
+    return np.bitwise_count(a ^ b) <= -(-distance * ones // 32)  # rounded up
 
 
 def near_pairs(hashes: np.ndarray, distance: int) -> Iterator[np.ndarray]:

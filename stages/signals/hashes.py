@@ -1,4 +1,4 @@
-"""Perceptual hashes of 64 bits, bit for bit those of the package imagehash (without its scipy)."""
+"""Perceptual hashes of 64 bits: those of the package imagehash (without its scipy), and one that bears compression."""
 
 from __future__ import annotations
 
@@ -9,15 +9,24 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 from PIL import Image
+from pydantic import Field
 
 from curate.contracts import Batch, ImageLevel, Signal
 
 
 class PHash(Signal):
-    """DCT hash: near-identical images differ in a few of 64 bits, however they were scaled or compressed."""
+    """DCT hash: near-identical images differ in a few of 64 bits, however they were scaled or compressed.
+
+    `tolerance` is how far a frequency has to lie above the median to be one. Drawings have frequencies of exactly zero,
+    which compression scatters around zero: without it a flag and its JPEG differ in up to 24 bits. 0 is imagehash's.
+    """
 
     image: ClassVar[ImageLevel | None] = "thumb"
     cost: ClassVar[float] = 0.6
+
+    tolerance: float = Field(
+        default=384, ge=0, description="in units of the unnormalised DCT; typical values are 20,000"
+    )
 
     def gives(self) -> dict[str, pa.DataType]:
         """phash: 16 hexadecimal digits. Text, because a nullable uint64 becomes a float and loses its last bits."""
@@ -25,16 +34,16 @@ class PHash(Signal):
 
     def compute(self, batch: Batch) -> dict[str, Sequence[Any] | np.ndarray]:
         """One hash per image."""
-        return {"phash": to_hex(phash(batch.images))}
+        return {"phash": to_hex(phash(batch.images, self.tolerance))}
 
 
-def phash(pictures: Sequence[Image.Image]) -> np.ndarray:
+def phash(pictures: Sequence[Image.Image], tolerance: float = 0.0) -> np.ndarray:
     """uint64 (n,): which of the 8x8 lowest frequencies of 32x32 grey pixels lie above their median (Krawetz 2011)."""
     grey = _grey(pictures, 32, 32)
     low = _cosines() @ grey @ _cosines().T
     # Rounding makes exact zeros of what is zero but for the order of additions, as it is in gradients and flat images.
     low = np.round(low, 6).reshape(-1, 64)
-    return _pack(low > np.median(low, axis=1, keepdims=True))
+    return _pack(low > np.median(low, axis=1, keepdims=True) + tolerance)
 
 
 def dhash(pictures: Sequence[Image.Image]) -> np.ndarray:
