@@ -49,6 +49,7 @@ class MadeShards:
             copies = np.arange(0, SHARD, 10)
             hashes[copies] = hashes[copies + 1] ^ np.uint64(0b11 << (number % 60))
             columns["phash"] = np.array(to_hex(hashes), object)
+            columns["mean_rgb"] = np.full(SHARD, "808080", object)
         return columns
 
     def map(self, function: Callable[[Columns], T], *names: str) -> Iterator[T]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar, Final, Literal, Self
 
@@ -17,20 +17,24 @@ from stages.signals.hashes import from_hex
 
 PARTITION_ROWS: Final = 1 << 22
 """Rows (of 48 bytes) that are grouped in memory at a time; a larger pool is scanned once per partition of codes."""
+Codes = tuple[np.ndarray, np.ndarray]
+"""bool (n,): the row has a code; uint64 (n, 2): equal for duplicates."""
 Coded = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""bool (n,): the row has a code; uint64 (n, 2): equal for duplicates; uint64 (n, 4): its rank, the lowest is kept."""
+"""The same, and uint64 (n, 4): the row's rank, of which the lowest comes first."""
 
 
 class Duplicates(PoolFact):
     """Groups images that are the same: by their bytes (sha256), or by perceptual hashes at most `distance` bits apart.
 
-    Near pairs are found by exact search over blocks of the hash (Manku et al. 2007) and joined to components, so that
-    groups do not depend on order. The first of a group is the best by `best`, else the one with the lowest uid; ties
-    go to the lowest uid, then position. Only rows that have a duplicate take room: 24 bytes each.
+    The hash sees grey only, so mean colours must not differ by more than `color` in any channel. Near pairs are found
+    by exact search over blocks of the hash (Manku et al. 2007) and joined to components, so that groups do not depend
+    on order. The first of a group is the best by `best`, else the one with the lowest uid; ties go to the lowest uid,
+    then position. Only rows that have a duplicate take room: 32 bytes each.
     """
 
     by: Literal["bytes", "phash"] = "bytes"
     distance: int = Field(default=0, ge=0, le=16, description="with phash: bits that may differ, of 64")
+    color: int | None = Field(default=16, ge=0, le=255, description="with phash: levels of 256; null: any colour")
     best: str | None = Field(default=None, description="column whose highest value is the first of its group")
 
     @model_validator(mode="after")
@@ -40,9 +44,10 @@ class Duplicates(PoolFact):
         return self
 
     def inputs(self) -> tuple[str, ...]:
-        """The column that tells duplicates and, if given, the one to rank by."""
-        code = "sha256" if self.by == "bytes" else "phash"
-        return (code, self.best) if self.best else (code,)
+        """The columns that tell duplicates and, if given, the one to rank by."""
+        hashes = ("phash",) if self.color is None else ("phash", "mean_rgb")
+        codes = ("sha256",) if self.by == "bytes" else hashes
+        return (*codes, self.best) if self.best else codes
 
     def gives(self) -> dict[str, pa.DataType]:
         """dup_group: position of the group's first; dup_rank: 0 for the first; dup_size: 1 where there is no other."""
@@ -50,8 +55,8 @@ class Duplicates(PoolFact):
 
     def fit(self, scan: Scan, seed: int) -> State:
         """State per row that has a duplicate: its `position` (sorted), `group`, `rank` and `size`, int64 (m,)."""
-        alias = _alias(scan, self.distance) if self.distance else np.zeros((2, 0), np.uint64)
-        members = _members(scan, partial(_coded, self, alias), self.inputs())
+        coded = _by_bytes if self.by == "bytes" else partial(_by_look, self, *_looks(scan, self))
+        members = _members(scan, partial(_coded, self.best, coded), self.inputs())
         members = members[members[:, 3] > 1]
         members = members[np.argsort(members[:, 0])]
         return dict(zip(("position", "group", "rank", "size"), members.T.copy(), strict=True))
@@ -128,20 +133,61 @@ def _grouped(parts: Iterable[np.ndarray]) -> np.ndarray:
     return np.column_stack([position, np.repeat(position[start], size), rank, np.repeat(size, size)])
 
 
-def _coded(step: Duplicates, alias: np.ndarray, columns: Columns) -> Coded:
-    values = columns["sha256" if step.by == "bytes" else "phash"].tolist()
-    has = np.array([value is not None for value in values], bool)
-    codes = np.zeros((len(values), 2), np.uint64)
-    present = [value for value in values if value is not None]
-    if step.by == "bytes":
-        digests = np.frombuffer(b"".join(present), ">u8").reshape(-1, 4)
-        codes[has] = digests[:, :2]  # 128 of the 256 bits
-    else:
-        codes[has, 0] = from_hex(present)
-        has &= ~flat(codes[:, 0])
-        at, known = _find(alias[0], codes[:, 0])
-        codes[known, 0] = alias[1][at[known]]
-    return has, codes, order.ranks(_preference(step.best, columns), columns)
+def _coded(best: str | None, codes: Callable[[Columns], Codes], columns: Columns) -> Coded:
+    return *codes(columns), order.ranks(_preference(best, columns), columns)
+
+
+def _by_bytes(columns: Columns) -> Codes:
+    """128 of the 256 bits of the digest."""
+    has, digests = _present(columns["sha256"])
+    codes = np.zeros((len(has), 2), np.uint64)
+    codes[has] = np.frombuffer(b"".join(digests), ">u8").reshape(-1, 4)[:, :2]
+    return has, codes
+
+
+def _by_look(step: Duplicates, looks: np.ndarray, root: np.ndarray, columns: Columns) -> Codes:
+    """The number of the component that the row's look belongs to."""
+    has, found = _look(step.color is not None, columns)
+    codes = np.zeros((len(has), 2), np.uint64)
+    codes[has, 0] = root[np.searchsorted(looks, found)]
+    return has, codes
+
+
+def _look(colored: bool, columns: Columns) -> tuple[np.ndarray, np.ndarray]:
+    """Bool (n,): rows whose hash says something; bytes (m,) of those: the hash and, if asked, the mean colour."""
+    has, hashes = _present(columns["phash"])
+    has[has] = ~flat(from_hex(hashes))
+    names = ("phash", "mean_rgb") if colored else ("phash",)
+    parts = [np.char.encode(columns[name][has].astype("U"), "ascii") for name in names]
+    return has, np.char.add(*parts) if colored else parts[0]
+
+
+def _looks(scan: Scan, step: Duplicates) -> tuple[np.ndarray, np.ndarray]:
+    """All distinct looks, sorted, and for each the number of the first one in its component.
+
+    They are held in memory: 22 bytes each, and as much again while pairs are searched.
+    """
+    colored = step.color is not None
+    parts = scan.map(partial(_look, colored), "phash", *(("mean_rgb",) if colored else ()))
+    looks = np.unique(np.concatenate([np.zeros(0, "S1"), *(found for _, found in parts)]))
+    digits = np.frombuffer(bytes.fromhex(b"".join(looks.tolist()).decode()), np.uint8)
+    digits = digits.reshape(len(looks), 11 if colored else 8)
+    hashes = digits[:, :8].copy().view(">u8").ravel().astype(np.uint64)
+    pairs = near_pairs(hashes, step.distance)
+    if step.color is not None:
+        pairs = _close(pairs, digits[:, 8:].astype(np.int16), step.color)
+    return looks, components(len(looks), pairs).astype(np.uint64)
+
+
+def _close(pairs: Iterable[np.ndarray], colors: np.ndarray, limit: int) -> Iterator[np.ndarray]:
+    for pair in pairs:
+        yield pair[(abs(colors[pair[:, 0]] - colors[pair[:, 1]]) <= limit).all(axis=1)]
+
+
+def _present(values: np.ndarray) -> tuple[np.ndarray, list[Any]]:
+    """Bool (n,): rows with a value; and those values."""
+    has = np.array([value is not None for value in values.tolist()], bool)
+    return has, values[has].tolist()
 
 
 def _regrouped(best: str | None, columns: Columns) -> Coded:
@@ -157,24 +203,6 @@ def _preference(best: str | None, columns: Columns) -> np.ndarray:
         return np.zeros(_rows(columns), np.uint64)
     values = columns[best].astype(np.float64)
     return np.where(np.isnan(values), np.iinfo(np.uint64).max, order.descending(values))
-
-
-def _telling(columns: Columns) -> np.ndarray:
-    hashes = from_hex([value for value in columns["phash"].tolist() if value is not None])
-    return hashes[~flat(hashes)]
-
-
-def _alias(scan: Scan, distance: int) -> np.ndarray:
-    """uint64 (2, m): hashes (sorted) that are near another, and the lowest hash of their component.
-
-    All hashes are held in memory, 8 bytes each.
-    """
-    hashes = np.concatenate([np.zeros(0, np.uint64), *scan.map(_telling, "phash")])
-    hashes.sort()
-    hashes = hashes[np.append(True, hashes[1:] != hashes[:-1])[: len(hashes)]]
-    root = components(len(hashes), near_pairs(hashes, distance))
-    moved = root != np.arange(len(hashes))
-    return np.stack([hashes[moved], hashes[root[moved]]])
 
 
 def _find(table: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -30,7 +30,7 @@ def alike(a: np.ndarray, b: np.ndarray, distance: int) -> np.ndarray:
 
 
 def near_pairs(hashes: np.ndarray, distance: int) -> Iterator[np.ndarray]:
-    """Index pairs, int64 (m, 2), of all hashes (uint64, distinct) that are `alike`; some come repeatedly.
+    """Index pairs, int64 (m, 2), of all hashes (uint64 (n,)) that are `alike`; some come repeatedly.
 
     Block search (Manku, Jain and Das Sarma 2007): of distance + a blocks at least a agree. Each choice of a blocks is
     a key by which hashes are sorted, so that only those that share a key are compared. The more hashes, the more

@@ -29,12 +29,13 @@ class PHash(Signal):
     )
 
     def gives(self) -> dict[str, pa.DataType]:
-        """phash: 16 hexadecimal digits. Text, because a nullable uint64 becomes a float and loses its last bits."""
-        return {"phash": pa.string()}
+        """phash: 16 hexadecimal digits (a nullable uint64 would become a float on its way); mean_rgb: 6, `ff8800`."""
+        return {"phash": pa.string(), "mean_rgb": pa.string()}
 
     def compute(self, batch: Batch) -> dict[str, Sequence[Any] | np.ndarray]:
-        """One hash per image."""
-        return {"phash": to_hex(phash(batch.images, self.tolerance))}
+        """A hash sees grey only: the mean colour tells a red button from a blue one."""
+        colours = [picture.resize((1, 1), Image.Resampling.BOX).tobytes().hex() for picture in batch.images]
+        return {"phash": to_hex(phash(batch.images, self.tolerance)), "mean_rgb": colours}
 
 
 def phash(pictures: Sequence[Image.Image], tolerance: float = 0.0) -> np.ndarray:

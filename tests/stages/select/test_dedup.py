@@ -32,6 +32,7 @@ def pool(rows: list[tuple[int, set[int], int]], shards: int = 1) -> MemoryScan:
     return MemoryScan(
         {
             "phash": np.array(to_hex(hashes), object),
+            "mean_rgb": np.array([f"{40 * (base % 2):02x}8000" for base, _, _ in rows], object),
             "sha256": np.array([bytes([base]) * 32 for base, _, _ in rows], object),
             "megapixels": np.array([quality for _, _, quality in rows], np.float32),
             "uid": rng.integers(0, 2**63, (len(rows), 2)).astype(np.uint64),
@@ -127,8 +128,22 @@ def test_same_bytes() -> None:
 def test_flat_images_are_not_each_other_s_duplicates() -> None:
     hashes = np.array([1 << 63, 1 << 63, 0, 2**64 - 1], np.uint64)
     assert flat(hashes).all()
-    found = facts(Duplicates(by="phash", distance=2), MemoryScan({"phash": np.array(to_hex(hashes), object)}))
+    step = Duplicates(by="phash", distance=2, color=None)
+    found = facts(step, MemoryScan({"phash": np.array(to_hex(hashes), object)}))
     assert found["dup_size"].tolist() == [1, 1, 1, 1]
+
+
+def test_a_red_button_is_no_copy_of_a_blue_one() -> None:
+    columns = {
+        "phash": np.array(to_hex(BASES[[0, 0, 0, 0]]), object),
+        "mean_rgb": np.array(["ff0000", "f00a10", "0000ff", None], object),
+    }
+    columns["phash"][3] = None
+    scan = MemoryScan(columns)
+    assert facts(Duplicates(by="phash"), scan)["dup_size"].tolist() == [2, 2, 1, 1]
+    assert facts(Duplicates(by="phash", color=9), scan)["dup_size"].tolist() == [1, 1, 1, 1]
+    assert facts(Duplicates(by="phash", color=None), scan)["dup_size"].tolist() == [3, 3, 3, 1]
+    assert Duplicates(by="phash", color=None, best="width").inputs() == ("phash", "width")
 
 
 @given(ROWS, st.integers(0, 2**40 - 1))

@@ -61,8 +61,12 @@ def test_different_photos_are_far_apart() -> None:
 def test_the_signal_gives_hexadecimal_text() -> None:
     pictures = [photo("coffee"), photo("rocket")]
     published = PHash(tolerance=0)
-    assert published.compute(Batch({}, images=pictures)) == {"phash": [str(imagehash.phash(p)) for p in pictures]}
-    assert PHash().compute(Batch({})) == {"phash": []}
+    found = published.compute(Batch({}, images=pictures))
+    assert found["phash"] == [str(imagehash.phash(p)) for p in pictures]
+    for picture, colour in zip(pictures, found["mean_rgb"], strict=True):
+        mean = np.asarray(picture, float).mean(axis=(0, 1))
+        assert list(bytes.fromhex(colour)) == pytest.approx(mean.tolist(), abs=1.01)
+    assert PHash().compute(Batch({})) == {"phash": [], "mean_rgb": []}
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=20))
