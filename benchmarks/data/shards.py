@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-MAX_BYTES = 190_000_000
+MAX_BYTES, MAX_ROWS = 190_000_000, 1000
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Pair:
 
 
 def write_pool(pairs: Iterable[Pair], folder: Path, max_bytes: int = MAX_BYTES) -> tuple[int, int]:
-    """Write `pairs` in their order to `folder/00000.tar …`, each below `max_bytes`; returns (pairs, tars).
+    """Write `pairs` in their order to `folder/00000.tar …`, each of at most `max_bytes` and 1,000 pairs; returns (pairs, tars).
 
     A tar appears under its name only when it is complete; tars of an earlier, longer pool are removed.
     """
@@ -64,7 +64,7 @@ def _batches(pairs: Iterable[Pair], max_bytes: int) -> Iterator[list[Pair]]:
     total = 0
     for pair in pairs:
         size = sum(1024 + len(data) for _, data in _members(pair))  # a header block and at most one of padding
-        if batch and total + size > max_bytes:
+        if batch and (total + size > max_bytes or len(batch) == MAX_ROWS):
             yield batch
             batch, total = [], 0
         batch.append(pair)

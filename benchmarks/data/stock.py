@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks.data import emoji, openclipart, photos
-from benchmarks.data.measures import Look, look
+from benchmarks.data.measures import Look, look, on_white
 from benchmarks.data.openclipart import Drawing
 from benchmarks.data.packages import WORDS, fetch
 from benchmarks.data.row import Row, draw, encode, has_alpha, pick, shrink
@@ -19,6 +19,7 @@ from benchmarks.data.row import Row, draw, encode, has_alpha, pick, shrink
 MIN_SIDE, MAX_ASPECT, MIN_WORDS = 200, 3.0, 3
 MIN_ENTROPY, MIN_SPREAD, MIN_SHARPNESS = 1.0, 20.0, 100.0
 MIN_DISTANCE = 9  # perceptual hashes of two clean rows differ in more than 8 of 64 bits
+MAX_DRIFT = 4  # bits that a copy of a clean row may differ in
 MAX_PIXELS = 30_000_000  # larger drawings need gigabytes to decode; they are in the full pool
 _WORD = re.compile(r"[^\W\d_]+")
 _UNWANTED = re.compile(r"clip ?art|erot|sex|nude|naked|stripper|babe\b|pantyhose|nazi|swastika|hitler", re.I)
@@ -68,6 +69,17 @@ def is_clean(row: Row, dictionary: frozenset[str]) -> bool:
         and len(row.caption.split()) >= MIN_WORDS
         and is_english(row.caption, dictionary)
     )
+
+
+def has_stable_hash(row: Row) -> bool:
+    """Whether the hash outlives enlarging and JPEG: that of plain stripes, as in flags, is noise and tells nothing."""
+    image = on_white(row.decoded())
+    for factor in (1, 1.08, 1.15):
+        size = (round(image.width * factor), round(image.height * factor))
+        again = look(encode(image.resize(size, Image.Resampling.BICUBIC), "jpg", 50))
+        if row.look is None or again.distance(row.look) > MAX_DRIFT:
+            return False
+    return True
 
 
 def drawing_row(drawing: Drawing, caption: str, original: bool = False) -> Row:
