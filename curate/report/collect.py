@@ -5,14 +5,15 @@ Images are opened only for the examples, which are the samples with the lowest h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from curate.engine.decide import DENY
-from curate.plan import Plan
+from curate.engine.decide import DENY, Decider
 from curate.report.cards import Cards
-from curate.report.charts import histograms
-from curate.report.part import column_of, parts
-from curate.report.tallies import Alone, Clusters, Examples, Filled, Groups, Tally, Texts, effective
+from curate.report.charts import Histogram, histograms
+from curate.report.part import Part, Tally, column_of, parts
+from curate.report.tallies import Alone, Clusters, Examples, Filled, Groups, Texts, effective
 
 if TYPE_CHECKING:
     from curate.inspect import Run
@@ -26,62 +27,91 @@ SYNTHETIC, PHRASES = "synth_caption", "phrases"
 """The names under which steps give what the report has sections for; a recipe may rename the columns."""
 
 
+@dataclass(frozen=True)
+class Tallies:
+    """Everything that is counted; None where the recipe has no such column."""
+
+    alone: Alone
+    examples: Examples
+    charts: list[Histogram]
+    captions: Texts
+    languages: Texts | None
+    clusters: Clusters | None
+    groups: Groups | None
+    synthetic: Filled | None
+    phrases: Filled | None
+
+    def add(self, part: Part) -> None:
+        """Count a shard."""
+        whole: list[Tally | None] = [self.alone, self.examples, self.captions, *self.charts]
+        columns: list[Tally | None] = [self.languages, self.clusters, self.groups, self.synthetic, self.phrases]
+        for tally in whole + columns:
+            if tally is not None:
+                tally.add(part)
+
+
 def collect(run: Run) -> dict[str, Any]:
     """Everything that the template needs. Raises RunError for a run without a ledger."""
     funnel = run.funnel()
+    errors = sorted(funnel.failed.items(), key=lambda item: (-item[1], item[0]))
     decider = run.decider(run.plan)
-    alone = Alone(run.plan.rules)
-    examples = Examples(KEPT_EXAMPLES, DROPPED_EXAMPLES, FAILED_EXAMPLES)
-    charts = histograms(run.manifest["rules"], decider)
-    texts, languages, clusters, groups = _columns(run.plan)
-    synthetic, phrases = _synthetic(run.plan)
-    tallies: list[Tally] = [alone, examples, *charts, texts]
-    tallies += [tally for tally in (languages, clusters, groups, synthetic, phrases) if tally is not None]
+    tallies = _tallies(run, decider, [error for error, _ in errors[:ERRORS_SHOWN]])
     for part in parts(run, decider):
-        for tally in tallies:
-            tally.add(part)
-    cards = Cards(run, decider)
+        tallies.add(part)
     return {
         "m": run.manifest,
         "kinds": {"kept": funnel.kept, "dropped": sum(funnel.dropped.values()), "failed": sum(funnel.failed.values())},
-        "funnel": _funnel(run.manifest, alone),
-        "alone_known": alone.known,
-        "failures": _failures(funnel.failed, examples, cards),
-        "more_failures": sorted(funnel.failed.values(), reverse=True)[ERRORS_SHOWN:],
-        "charts": charts,
-        "kept": [cards.card(*example) for example in examples.of("kept")],
-        "dropped": [
-            {"label": label, "n": n, "cards": [cards.card(*example) for example in examples.of("rule", label)]}
-            for label, n in list(funnel.dropped.items())[:RULES_SHOWN]
-        ],
-        "synthetic": synthetic.count if synthetic else None,
-        "phrases": phrases.count if phrases else None,
-        "grounded": [cards.card(place) for *_, place in phrases.found] if phrases else [],
-        "captions": texts.top(TEXTS_SHOWN, least=2),
-        "missed": texts.missed,
-        "languages": languages.top(TEXTS_SHOWN) if languages else [],
-        "clusters": _clusters(clusters) if clusters else None,
-        "groups": _groups(groups, cards) if groups else None,
+        "funnel": _funnel(run.manifest, tallies.alone),
+        "alone_known": tallies.alone.known,
+        "charts": tallies.charts,
+        "captions": tallies.captions.top(TEXTS_SHOWN, least=2),
+        "missed": tallies.captions.missed,
+        "languages": tallies.languages.top(TEXTS_SHOWN) if tallies.languages else [],
+        "clusters": _clusters(tallies.clusters) if tallies.clusters else None,
+        "synthetic": tallies.synthetic.count if tallies.synthetic else None,
+        "phrases": tallies.phrases.count if tallies.phrases else None,
+        "more_failures": [n for _, n in errors[ERRORS_SHOWN:]],
         "cost": _cost(run.manifest),
+        **_samples(tallies, Cards(run, decider), errors[:ERRORS_SHOWN], funnel.dropped),
     }
 
 
-def _columns(plan: Plan) -> tuple[Texts, Texts | None, Clusters | None, Groups | None]:
-    """Tallies of captions and, where the recipe has such columns, of languages, clusters and duplicates."""
+def _tallies(run: Run, decider: Decider, errors: Sequence[str]) -> Tallies:
+    plan = run.plan
     language, cluster = column_of(plan, IN_LANGUAGE), column_of(plan, IN_CLUSTER)
     group, size = (column_of(plan, given) for given in DUPLICATES)
-    return (
-        Texts("text"),
-        Texts(language) if language else None,
-        Clusters(cluster) if cluster else None,
-        Groups(group, size, GROUPS_SHOWN, MEMBERS_SHOWN) if group and size else None,
+    caption, phrases = column_of(plan, SYNTHETIC), column_of(plan, PHRASES)
+    return Tallies(
+        alone=Alone(plan.rules),
+        examples=Examples(KEPT_EXAMPLES, DROPPED_EXAMPLES, FAILED_EXAMPLES, errors),
+        charts=histograms(run.manifest["rules"], decider),
+        captions=Texts("text"),
+        languages=Texts(language) if language else None,
+        clusters=Clusters(cluster) if cluster else None,
+        groups=Groups(group, size, GROUPS_SHOWN, MEMBERS_SHOWN) if group and size else None,
+        synthetic=Filled(caption, 0) if caption else None,
+        phrases=Filled(phrases, GROUNDED_EXAMPLES) if phrases else None,
     )
 
 
-def _synthetic(plan: Plan) -> tuple[Filled | None, Filled | None]:
-    """Tallies of synthetic captions and of grounded phrases, where the recipe writes them."""
-    caption, phrases = column_of(plan, SYNTHETIC), column_of(plan, PHRASES)
-    return Filled(caption, 0) if caption else None, Filled(phrases, GROUNDED_EXAMPLES) if phrases else None
+def _samples(
+    tallies: Tallies, cards: Cards, errors: Sequence[tuple[str, int]], dropped: dict[str, int]
+) -> dict[str, Any]:
+    """What shows single samples: the only part that opens images."""
+    examples, groups = tallies.examples, tallies.groups
+    return {
+        "failures": [
+            {"error": error, "n": n, "samples": [cards.named(place) for place, _ in examples.of("error", error)]}
+            for error, n in errors
+        ],
+        "kept": [cards.card(*example) for example in examples.of("kept")],
+        "grounded": [cards.card(place) for *_, place in tallies.phrases.found] if tallies.phrases else [],
+        "dropped": [
+            {"label": label, "n": n, "cards": [cards.card(*example) for example in examples.of("rule", label)]}
+            for label, n in list(dropped.items())[:RULES_SHOWN]
+        ],
+        "groups": _groups(groups, cards) if groups else None,
+    }
 
 
 def _funnel(manifest: dict[str, Any], alone: Alone) -> list[dict[str, Any]]:
@@ -98,15 +128,6 @@ def _funnel(manifest: dict[str, Any], alone: Alone) -> list[dict[str, Any]]:
         row = {"label": rule["label"], "left": left, "dropped": rule["dropped"], "threshold": rule["threshold"]}
         rows.append({**row, "alone": alone.drops.get(rule["label"])})
     return rows
-
-
-def _failures(failed: dict[str, int], examples: Examples, cards: Cards) -> list[dict[str, Any]]:
-    """Errors, frequent ones first, with the names of some of their samples."""
-    ordered = sorted(failed.items(), key=lambda item: (-item[1], item[0]))[:ERRORS_SHOWN]
-    return [
-        {"error": error, "n": n, "samples": [cards.named(place) for place, _ in examples.of("error", error)]}
-        for error, n in ordered
-    ]
 
 
 def _clusters(clusters: Clusters) -> dict[str, Any]:

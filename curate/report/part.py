@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -74,6 +74,14 @@ class Part:
     def lowest(self, rows: np.ndarray, count: int) -> np.ndarray:
         """Of some rows the `count` with the lowest draws, in that order; equal draws by row."""
         return np.asarray(rows[np.argsort(self.draws[rows], kind="stable")[:count]])
+
+
+class Tally(Protocol):
+    """What is counted over a run: sees every shard once, in memory that does not grow with the pool."""
+
+    def add(self, part: Part) -> None:
+        """Count a shard."""
+        ...
 
 
 def parts(run: Run, decider: Decider) -> Iterator[Part]:

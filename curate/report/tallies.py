@@ -1,10 +1,10 @@
-"""What the report counts, each from one walk over the shards, each in bounded memory."""
+"""What the report counts. Each tally sees every shard once, in `add`, and its memory is bounded whatever the pool's size."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Collection, Sequence
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,14 +15,6 @@ from curate.report.part import Part, Place
 from curate.schema import COMPUTED
 
 MOST_TEXTS: Final = 100_000
-
-
-class Tally(Protocol):
-    """Sees every shard once."""
-
-    def add(self, part: Part) -> None:
-        """Count a shard."""
-        ...
 
 
 class Alone:
@@ -53,10 +45,11 @@ class Alone:
 
 
 class Examples:
-    """The samples with the lowest hashes of their uids: of the kept, of each rule's drops, of each error's failures."""
+    """The samples with the lowest hashes of their uids: of the kept, of each rule's drops, of the failures by `errors`."""
 
-    def __init__(self, kept: int, dropped: int, failed: int) -> None:
+    def __init__(self, kept: int, dropped: int, failed: int, errors: Collection[str]) -> None:
         self.count = {"kept": kept, "rule": dropped, "error": failed}
+        self.errors = frozenset(errors)
         self.found: dict[tuple[str, str], list[tuple[int, int, int, Place, str]]] = {}
 
     def add(self, part: Part) -> None:
@@ -67,7 +60,8 @@ class Examples:
         errors = part.ledger["error"].to_pylist()
         rows: dict[str, list[int]] = {}
         for row in np.flatnonzero(part.failed).tolist():
-            rows.setdefault(errors[row], []).append(row)
+            if errors[row] in self.errors:
+                rows.setdefault(errors[row], []).append(row)
         for error, failed in rows.items():
             self._take(part, "error", error, np.array(failed))
 
