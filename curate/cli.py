@@ -153,7 +153,7 @@ def export(
     _print(result, as_json, run_text(result))
 
 
-@app.command(epilog="Example: `curate train manifests/train/clip_tiny.yaml --set train.steps=100`")
+@app.command(epilog="Example: `curate train manifests/train/clip_tiny.yaml --set train.epochs=3`")
 def train(
     config: str,
     root: Root = None,

@@ -14,7 +14,8 @@ from rich.text import Text
 class Tick(Protocol):
     """Call it with the number of rows done."""
 
-    def __call__(self, rows: int) -> None: ...
+    def __call__(self, rows: int) -> None:
+        """Add to what is done."""
 
 
 class _Rate(ProgressColumn):
