@@ -103,17 +103,25 @@ def _captions(manifest: Mapping[str, Any]) -> str:
 
 
 def _synthetic(manifest: Mapping[str, Any]) -> str:
-    columns = sorted({c for s in manifest["signals"] if s["step"].startswith("synth.") for c in s["columns"]})
+    export = manifest["recipe"].get("export") or {}
+    exported = {*export.get("captions", ()), *export.get("meta", ())}
+    given = {c for s in manifest["signals"] if s["step"].startswith("synth.") for c in s["columns"]}
+    columns = sorted(given & exported)
     if not columns:
         return "No column is synthetic.\n"
     listed = ", ".join(f"`{column}`" for column in columns)
-    return f"Synthetic, with model, prompt, seed and score beside them: {listed}.\n"
+    return f"Machine-made: {listed}; model, prompt, seed and score of each are facts of the run.\n"
 
 
 def _models(manifest: Mapping[str, Any]) -> str:
     models = {m["spec"]: m for m in manifest["models"]}.values()
-    lines = [f"- `{_line(m['spec'])}` ({_cell(m['licence'])}), sha256 `{m['sha256'][:16]}…`" for m in models]
+    lines = [f"- `{_line(_spec(m['spec']))}` ({_cell(m['licence'])}), sha256 `{m['sha256'][:16]}…`" for m in models]
     return "\n".join(lines or ["None."]) + "\n"
+
+
+def _spec(spec: str) -> str:
+    """A card travels, a folder does not: of a local file only the name; its sha256 tells which it is."""
+    return f"file:{spec.rsplit('/', 1)[-1]}" if spec.startswith("file:") else spec
 
 
 def _load(format: str, shards: list[dict[str, Any]]) -> str:

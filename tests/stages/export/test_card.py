@@ -18,7 +18,7 @@ from stages.export.webdataset import Webdataset
 MANIFEST: dict[str, Any] = {
     "run": "quickstart",
     "version": "0.1.0",
-    "recipe": {"description": "A sample.", "export": {"captions": {"text": 3, "synth_caption": 1}}},
+    "recipe": {"description": "A sample.", "export": {"captions": {"text": 3, "synth_caption": 1}, "meta": ["width"]}},
     "pool": {"name": "sample"},
     "entered": 1500,
     "kept": 1200,
@@ -59,7 +59,13 @@ def test_the_funnel_adds_up() -> None:
 
 def test_provenance() -> None:
     card = dataset_card(MANIFEST, "webdataset")
-    for said in ("`text` for 75%", "`synth_caption_model`", "Apache-2.0", "{00000000..00000001}.tar", "deny list"):
+    for said in (
+        "`text` for 75%",
+        "Machine-made: `synth_caption`;",
+        "Apache-2.0",
+        "{00000000..00000001}.tar",
+        "deny list",
+    ):
         assert said in card
     assert card.count("`default`") == 1
 
