@@ -52,7 +52,7 @@ _CAPTIONS: dict[str, tuple[str, dict[Region, str]]] = {
         {
             WHOLE: "Chelsea the cat, a brown tabby cat with green eyes, looks past the camera",
             (120, 40, 330, 250): "Close-up of the green eye of a tabby cat",
-            (210, 100, 451, 300): "The pink nose and white whiskers of a cat",
+            (150, 100, 400, 300): "The pink nose and white whiskers of a cat",
         },
     ),
     "coffee.png": (

@@ -34,8 +34,8 @@ from benchmarks.data.stock import (
     workable,
 )
 
-DRAWINGS, EMOJI = 530, 220  # clean rows before faults are planted into some of them
-LARGE = (1200, 1400, 1600, 1800, 2000)  # px of the longer side
+DRAWINGS, EMOJI = 520, 220  # clean rows before faults are planted into some of them
+LARGE, LONGEST = 5, 2000  # rows that keep up to 2000 px on the longer side
 REAL = {"repeated_title": 40, "short_title": 40, "unknown_words": 20}
 SMALL = 16
 
@@ -62,8 +62,7 @@ def compose(cache: Path) -> list[Row]:
     largest = sorted(usable, key=lambda pair: -min(pair[0].size))
     named = sorted(emoji.emoji(cache), key=lambda one: draw(one.character))
     ground = _first(map(photo_row, photos.photos(cache)), 100, stock, dictionary)
-    for side, pair in zip(LARGE, largest, strict=False):
-        ground += _first([large_row(*pair, side)], 1, stock, dictionary)
+    ground += _first((large_row(*pair, LONGEST) for pair in largest), LARGE, stock, dictionary)
     donors = _first((drawing_row(*pair) for pair in usable), DRAWINGS, stock, dictionary)
     donors += _first(map(emoji_row, named), EMOJI, stock, dictionary)
     donors.sort(key=lambda row: draw(row.name, "role"))

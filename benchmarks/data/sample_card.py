@@ -159,7 +159,8 @@ side (but not under 204 on the shorter), or kept byte for byte where small; five
 clip art picture of ..., tagged with ..."; those of clean emoji are name and keywords; those of photographs and of the
 regions cut from them were written by hand. Whether a caption is English was judged by the Debian word list
 `wamerican`, never by the language identifier under test; likeness by a perceptual hash (clean rows are more than 8 of
-64 bits apart), both with transparency laid on white and with transparency ignored.
+64 bits apart), both with transparency laid on white and with transparency ignored. Drawings whose hash changes by
+more than 4 bits when they are enlarged and encoded again, plain stripes for instance, are in no clean row.
 
 `split` holds out one group of look-alikes in five as `test`, by a hash of the perceptual hash: an original and its
 copies, and both rows of a swapped pair, are always on the same side.

@@ -114,10 +114,10 @@ def _drawn(drawing: Drawing) -> tuple[bytes, str]:
 
 
 def large_row(drawing: Drawing, caption: str, longest: int) -> Row:
-    """A row of `drawing` as a JPEG of `longest` px, for readers that decode at reduced scale."""
+    """A row of `drawing` as a JPEG of at most `longest` px, for readers that decode at reduced scale."""
     with Image.open(drawing.file) as image:
         image.load()
-        data = encode(shrink(image, longest), "jpg", 60)
+        data = encode(shrink(image, longest), "jpg", 50)
     return replace(drawing_row(drawing, caption), image=data, extension="jpg", look=look(data))
 
 
