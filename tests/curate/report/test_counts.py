@@ -115,13 +115,16 @@ def test_groups_are_the_largest_whatever_the_shards(hostile_run: Run) -> None:
 
 def test_examples_do_not_depend_on_the_order_of_shards(hostile_run: Run) -> None:
     whole = list(parts(hostile_run, hostile_run.decider(hostile_run.plan)))
-    forward, backward = Examples(5, 3, 2), Examples(5, 3, 2)
+    errors = list(hostile_run.funnel().failed)[:1]
+    forward, backward = Examples(5, 3, 1, errors), Examples(5, 3, 1, errors)
     for part in whole:
         forward.add(part)
     for part in reversed(whole):
         backward.add(part)
     assert forward.found == backward.found
     assert len(forward.of("kept")) == 5
+    assert [name for kind, name in forward.found if kind == "error"] == errors
+    assert len(forward.of("error", errors[0])) == 1
     assert all(value for _, value in forward.of("rule", "caption_length"))
 
 
