@@ -145,38 +145,53 @@ def _by_bytes(columns: Columns) -> Codes:
     return has, codes
 
 
-def _by_look(step: Duplicates, looks: np.ndarray, root: np.ndarray, columns: Columns) -> Codes:
+def _by_look(step: Duplicates, hashes: np.ndarray, looks: np.ndarray, root: np.ndarray, columns: Columns) -> Codes:
     """The number of the component that the row's look belongs to."""
-    has, found = _look(step.color is not None, columns)
+    has, found, colors = _look(step.color is not None, columns)
     codes = np.zeros((len(has), 2), np.uint64)
-    codes[has, 0] = root[np.searchsorted(looks, found)]
+    codes[has, 0] = root[np.searchsorted(looks, _key(hashes, found, colors))]
     return has, codes
 
 
-def _look(colored: bool, columns: Columns) -> tuple[np.ndarray, np.ndarray]:
-    """Bool (n,): rows whose hash says something; bytes (m,) of those: the hash and, if asked, the mean colour."""
-    has, hashes = _present(columns["phash"])
-    has[has] = ~flat(from_hex(hashes))
-    names = ("phash", "mean_rgb") if colored else ("phash",)
-    parts = [np.char.encode(columns[name][has].astype("U"), "ascii") for name in names]
-    return has, np.char.add(*parts) if colored else parts[0]
+def _look(colored: bool, columns: Columns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bool (n,): rows whose hash says something; of those the hash and the mean colour, uint64 (m,)."""
+    has, digits = _present(columns["phash"])
+    found = from_hex(digits)
+    telling = ~flat(found)
+    has[has] = telling
+    colors = np.zeros(int(telling.sum()), np.uint64)
+    if colored:
+        channels = np.frombuffer(bytes.fromhex("".join(columns["mean_rgb"][has].tolist())), np.uint8).reshape(-1, 3)
+        colors = channels.astype(np.uint64) @ np.array([1 << 16, 1 << 8, 1], np.uint64)
+    return has, found[telling], colors
 
 
-def _looks(scan: Scan, step: Duplicates) -> tuple[np.ndarray, np.ndarray]:
-    """All distinct looks, sorted, and for each the number of the first one in its component.
+def _key(hashes: np.ndarray, found: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """uint64 (m,): hash and colour as one number, by the hash's place among all of them."""
+    return (np.searchsorted(hashes, found).astype(np.uint64) << np.uint64(24)) | colors
 
-    They are held in memory: 22 bytes each, and as much again while pairs are searched.
+
+def _looks(scan: Scan, step: Duplicates) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All hashes, all looks (see `_key`), both sorted and distinct, and for each look the first in its component.
+
+    They are held in memory, about 40 bytes each while pairs are searched.
     """
     colored = step.color is not None
-    parts = scan.map(partial(_look, colored), "phash", *(("mean_rgb",) if colored else ()))
-    looks = np.unique(np.concatenate([np.zeros(0, "S1"), *(found for _, found in parts)]))
-    digits = np.frombuffer(bytes.fromhex(b"".join(looks.tolist()).decode()), np.uint8)
-    digits = digits.reshape(len(looks), 11 if colored else 8)
-    hashes = digits[:, :8].copy().view(">u8").ravel().astype(np.uint64)
-    pairs = near_pairs(hashes, step.distance)
+    parts = list(scan.map(partial(_look, colored), "phash", *(("mean_rgb",) if colored else ())))
+    found, colors = (np.concatenate([np.zeros(0, np.uint64), *(part[i] for part in parts)]) for i in (1, 2))
+    hashes = _distinct(found)
+    looks = _distinct(_key(hashes, found, colors))
+    pairs = near_pairs(hashes[looks >> np.uint64(24)], step.distance)
     if step.color is not None:
-        pairs = _close(pairs, digits[:, 8:].astype(np.int16), step.color)
-    return looks, components(len(looks), pairs).astype(np.uint64)
+        channels = looks[:, None] >> np.array([16, 8, 0], np.uint64) & np.uint64(255)
+        pairs = _close(pairs, channels.astype(np.int16), step.color)
+    return hashes, looks, components(len(looks), pairs).astype(np.uint64)
+
+
+def _distinct(values: np.ndarray) -> np.ndarray:
+    """Sorted. (numpy's `unique` builds a hash table first, which takes longer.)"""
+    values = np.sort(values)
+    return values[np.append(True, values[1:] != values[:-1])[: len(values)]]
 
 
 def _close(pairs: Iterable[np.ndarray], colors: np.ndarray, limit: int) -> Iterator[np.ndarray]:
