@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -205,6 +205,10 @@ class Exporter(Step, ABC):
     @abstractmethod
     def write(self, records: Sequence[Record], path: Path) -> None:
         """Write `path`, a local temporary file. Raise `SampleError` naming the record's key if one cannot be written."""
+
+    def typed(self, types: Mapping[str, pa.DataType]) -> Self:
+        """The same exporter, told the Arrow types of the meta columns, for formats whose files have a schema."""
+        return self
 
     def index_files(self, counts: dict[str, int]) -> dict[str, bytes]:
         """Small files beside the shards, from shard name -> number of samples (webdataset's `sizes.json`)."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+
 import curate
 from curate.contracts import Selection, Signal
 from curate.deny import read_deny
@@ -22,8 +24,11 @@ from curate.engine.passes import PassRun
 from curate.errors import CurateError, EnvironmentFault, PoolError, Stopped
 from curate.plan import Fit, Global, Node, Pass, Rule
 from curate.pool import Shard
-from curate.schema import DROPPED, FAILED, KEPT
+from curate.schema import DROPPED, FAILED, KEPT, uid_words
 from stages.export.card import dataset_card
+
+COUNTED_ROWS = 20_000_000
+"""Up to here duplicate uids are counted: 320 MB."""
 
 
 @dataclass
@@ -124,6 +129,14 @@ def write_ledger(context: Context, decider: Decider) -> Counts:
     return counts
 
 
+def duplicate_uids(decider: Decider) -> int | None:
+    """Records whose uid an earlier record has; None for pools too large to count in memory."""
+    if sum(decider.rows(shard) for shard in decider.shards) > COUNTED_ROWS:
+        return None
+    words = np.concatenate([uid_words(decider.index(shard)["uid"]) for shard in decider.shards])
+    return len(words) - len(np.unique(words, axis=0))
+
+
 def export(context: Context, decider: Decider) -> dict[str, list[dict[str, Any]]]:
     """Shards in every format of the recipe: format -> [{name, samples, bytes, sha256}]."""
     return ExportRun(context, decider).run() if context.recipe.exporters else {}
@@ -167,6 +180,7 @@ def write_manifest(
             "kept": counts.kept,
             "dropped": counts.dropped,
             "failed": counts.failed,
+            "duplicate_uids": duplicate_uids(decider),
             "computed": context.computed,
             "reused": context.reused,
             "cost": {label: round(seconds, 3) for label, seconds in context.seconds.items()},

@@ -26,9 +26,10 @@ from curate.executors import Stage
 from curate.fingerprint import digest
 from curate.plan import Node, describe
 from curate.pool import Facts, Pool, Shard, read_images, read_stored
-from curate.schema import hash_words
+from curate.schema import INDEX, hash_words
 from curate.storage import Storage, sha256_file
 from stages.export.checksums import sha256sums
+from stages.export.meta import BASE
 from stages.export.shuffle import BITS, ShardPlan, histogram, order_key
 from stages.export.spill import SpillRow, gather, read_spill, write_spill
 
@@ -71,7 +72,7 @@ class SpillTask:
         for i, row in enumerate(rows.tolist()):
             text, source = self._caption({name: columns[name][i] for name in self.captions}, chosen[i])
             meta = {"uid": uids[i].hex(), "url": urls[i] or "", "caption_source": source}
-            meta |= {name: columns[name][i] for name in self.meta if name not in BASE_META}
+            meta |= {name: _json(columns[name][i]) for name in self.meta if name not in BASE_META}
             spilled.append(
                 SpillRow(int(keys[i]), uids[i], int(item.copies[i]), images[row], exts[i], text, json.dumps(meta))
             )
@@ -105,6 +106,11 @@ class SpillTask:
             if found[name]:
                 return str(found[name]), name
         return "", chosen
+
+
+def _json(value: Any) -> Any:
+    """Digests as hexadecimal text; everything else is JSON already."""
+    return value.hex() if isinstance(value, bytes) else value
 
 
 @dataclass(frozen=True)
@@ -254,13 +260,25 @@ class ExportRun:
     def _write(self, plan: ShardPlan, missing: list[int], spill: str, commits: str) -> dict[int, dict[str, Any]]:
         context = self.context
         spills = tuple(f"{spill}/{item.shard.number:08d}.arrow" for item in self.items)
-        task = WriteTask(context.storage, context.recipe.exporters, spills, self.folder, commits)
+        exporters = tuple(exporter.typed(self._types()) for exporter in context.recipe.exporters)
+        task = WriteTask(context.storage, exporters, spills, self.folder, commits)
         formats = ", ".join(exporter.format for exporter in context.recipe.exporters)
         found = {}
         with context.reporter.phase(f"write {formats}", sum(int(plan.counts[n]) for n in missing)) as tick:
             for number, record in context.map([Stage(task)], missing):
                 found[number] = record
                 tick(int(plan.counts[number]))
+        return found
+
+    def _types(self) -> dict[str, pa.DataType]:
+        """Arrow types of the meta columns, by the names that they have in the export."""
+        found = {"url": pa.string(), "caption_source": pa.string()}
+        for column in self.spec.meta:
+            node = self.context.plan.giver.get(column)
+            kinds = {c: node.step.gives()[given] for given, c in node.columns.items()} if node else {}
+            kind = kinds.get(column) or INDEX.field(column).type
+            text = pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind)
+            found[f"source_{column}" if column in BASE else column] = pa.string() if text else kind
         return found
 
     def _side_files(self, exports: dict[str, list[dict[str, Any]]]) -> None:
