@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import pkgutil
 import sys
+from collections.abc import Collection
+from types import ModuleType
 
 import benchmarks
 
 
 def names() -> list[str]:
-    """Modules of this folder that have a `main`."""
+    """Modules of this folder whose `main` can print JSON; others (training, data) are programs of their own."""
     found = sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name != "__main__")
-    return [name for name in found if hasattr(importlib.import_module(f"benchmarks.{name}"), "main")]
+    return [name for name in found if "json" in _parameters(importlib.import_module(f"benchmarks.{name}"))]
+
+
+def _parameters(module: ModuleType) -> Collection[str]:
+    return inspect.signature(module.main).parameters if hasattr(module, "main") else ()
 
 
 def run(arguments: list[str]) -> int:
