@@ -27,6 +27,7 @@ from benchmarks.data.stock import (
     english,
     has_stable_hash,
     is_clean,
+    is_english,
     large_row,
     photo_row,
     phrase,
@@ -37,7 +38,7 @@ from benchmarks.data.stock import (
 DRAWINGS, EMOJI = 520, 220  # clean rows before faults are planted into some of them
 LARGE, LONGEST = 5, 2000  # rows that keep up to 2000 px on the longer side
 REAL = {"repeated_title": 40, "short_title": 40, "unknown_words": 20}
-SMALL = 16
+SMALL, FOREIGN_WORDS = 16, 5
 
 
 def build_sample(cache: Path, folder: Path) -> int:
@@ -66,7 +67,7 @@ def compose(cache: Path) -> list[Row]:
     donors = _first((drawing_row(*pair) for pair in usable), DRAWINGS, stock, dictionary)
     donors += _first(map(emoji_row, named), EMOJI, stock, dictionary)
     donors.sort(key=lambda row: draw(row.name, "role"))
-    rows = [*ground, *plant(donors), *_foreign(named, stock), *_dirty(everything, stock, dictionary)]
+    rows = [*ground, *plant(donors), *_foreign(named, stock, dictionary), *_dirty(everything, stock, dictionary)]
     rows += _small(own, stock)
     clock, text = map(photo_row, photos.flawed(cache))
     rows += [clock.spoiled("real:blurred", "motion blur"), text.spoiled("real:text_only", "hand-written formulas")]
@@ -120,15 +121,16 @@ def _subject(row: Row) -> str:
     return f"{row.source}/{row.path.split('/')[0]}"
 
 
-def _foreign(named: list[emoji.Emoji], stock: Stock) -> Iterator[Row]:
-    """Emoji that no clean row shows, captioned in the other languages by turns, with three words or more."""
+def _foreign(named: list[emoji.Emoji], stock: Stock, dictionary: frozenset[str]) -> Iterator[Row]:
+    """Emoji that no clean row shows, captioned in the other languages by turns, long enough to tell the language."""
     done = 0
     for one in named:
         lang = emoji.LANGUAGES[done % len(emoji.LANGUAGES)]
-        if done == NON_ENGLISH or lang not in one.names or len(one.caption(lang).split()) < 3:
+        if done == NON_ENGLISH or lang not in one.names:
             continue
         row = emoji_row(one, lang)
-        if stock.accept(row):
+        long_enough = len(row.caption.split()) >= FOREIGN_WORDS
+        if long_enough and not is_english(row.caption, dictionary, least=0.4) and stock.accept(row):
             done += 1
             yield row.spoiled("non_english", lang)
 

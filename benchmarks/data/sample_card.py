@@ -75,7 +75,7 @@ MEANING = {
     "near_duplicate": "`mate`, resized or encoded again",
     "empty_caption": "nothing, or white space",
     "one_word_caption": "one word of the true caption",
-    "non_english": "CLDR name and keywords in another language (`fault_detail`)",
+    "non_english": "CLDR name and keywords in another language (`fault_detail`), five words or more",
     "spam_caption": "URL, file name or boilerplate",
     "markup_caption": "HTML around the true caption",
     "control_characters": "control or direction-changing characters in the true caption",

@@ -168,7 +168,7 @@ def emoji_row(one: emoji.Emoji, lang: str = "en") -> Row:
             data = encode(image.convert("RGBA"), extension, 70)
     name, words = one.names["en"]
     words = tuple(word for word in words if word.replace(" ", "").isalpha())
-    caption = one.caption(lang)
+    caption = one.caption(lang, keywords=8)
     if lang == "en":
         meaning = f", with the meaning of {_listed(list(words[:3]))}" if words else ""
         caption = f"A picture of the emoji {name} in 3D{meaning}"

@@ -198,7 +198,7 @@ def test_captions_have_their_fault(samples: dict[str, Sample]) -> None:
 def test_foreign_captions_are_long_enough_and_of_many_languages(samples: dict[str, Sample]) -> None:
     foreign = of(samples, "non_english")
     assert len({row.detail for row in foreign}) >= 8
-    assert all(len(row.caption.split()) >= 3 for row in foreign)
+    assert all(len(row.caption.split()) >= 5 for row in foreign)
 
 
 def test_mismatched_rows_hold_the_caption_of_their_mate(samples: dict[str, Sample]) -> None:
