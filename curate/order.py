@@ -105,6 +105,7 @@ class _Search:
 
     @classmethod
     def start(cls, sizes: np.ndarray, wanted: np.ndarray) -> _Search:
+        """Nothing is known; the digit is as wide as the counters of all groups allow."""
         room = max(1, BUCKETS // max(1, len(wanted)))
         bits = next(b for b in (16, 8, 4, 2, 1) if 1 << b <= room or b == 1)
         return cls(
@@ -113,6 +114,7 @@ class _Search:
 
     @property
     def open(self) -> np.ndarray:
+        """Boolean (groups,): not settled."""
         return self.left > 0
 
     def among(self, groups: np.ndarray, words: np.ndarray) -> np.ndarray:
