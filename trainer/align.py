@@ -91,7 +91,7 @@ def align(pairs: Pairs, start: Heads, config: Align, log: Callable[[int, float],
             (loss + config.stay * pull).backward()
             optimizer.step()
             schedule.step()
-            losses.append(float(loss))
+            losses.append(loss.item())
         if not np.isfinite(losses).all():
             raise DataError(f"the loss of epoch {epoch} is not finite: {losses}")
         if log is not None:

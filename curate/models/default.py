@@ -1,7 +1,8 @@
 """The encoder that needs no download: EfficientNet-Lite0 and all-MiniLM-L6-v2 in one space.
 
 Image side: ConSE (Norouzi et al. 2014, arXiv:1312.5650): sentence embeddings of the class names, weighted by the
-T largest class probabilities. docs/models/default-encoder.md has the method, the figures and the limits.
+T largest class probabilities. That, the pooled features, and the sentence embedding of the text go through one affine
+map each, trained by `trainer.align`. docs/models/default-encoder.md has the method, the figures and the limits.
 """
 
 from __future__ import annotations
@@ -40,15 +41,11 @@ class DefaultEncoder(ImageTextEncoder):
 
     def __init__(self, device: str) -> None:
         """`device`: a torch device by name. Raises MissingExtra where a package of the extra `models` is missing."""
-        try:
-            from safetensors.numpy import load_file
-        except ImportError as error:
-            raise MissingExtra("safetensors", extra="models") from error
         self._classifier = classifier("default", device)
         self._sentences = sentence_encoder("default", device)
-        stored = load_file(own_weights())
-        self._class_embeddings = stored["class_embeddings"].astype(np.float32)
-        self.device, self.batch, self.dim = self._classifier.device, self._classifier.batch, self._sentences.dim
+        self._heads = stored_heads()
+        self.device, self.batch = self._classifier.device, self._classifier.batch
+        self.dim = self._heads["text"].shape[1]
 
     def prepare(self, image: Image) -> np.ndarray:
         """uint8 (224, 224, 3), the whole image."""
@@ -56,11 +53,36 @@ class DefaultEncoder(ImageTextEncoder):
 
     def images_prepared(self, prepared: np.ndarray) -> np.ndarray:
         """uint8 (n, 224, 224, 3) to float32 (n, d), unit rows."""
-        return stacked(in_batches(prepared, self.batch, self.device, self._image_batch), (self.dim,))
+        return unit(stacked(in_batches(prepared, self.batch, self.device, self._image_batch), (self.dim,)))
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """n strings to float32 (n, d), unit rows."""
-        return self._sentences.encode(texts)
+        sentences = self._sentences.encode(texts)
+        return unit(stacked(in_batches(sentences, self.batch, self.device, self._text_batch), (self.dim,)))
 
     def _image_batch(self, prepared: np.ndarray) -> np.ndarray:
-        return conse(softmax(self._classifier.see(prepared).logits), self._class_embeddings)
+        seen = self._classifier.see(prepared)
+        named = conse(softmax(seen.logits), self._heads["class_embeddings"])
+        both = np.concatenate([seen.pooled.float().cpu().numpy(), named], axis=1)
+        return affine(both, self._heads["image"], self._heads["image_bias"])
+
+    def _text_batch(self, sentences: np.ndarray) -> np.ndarray:
+        return affine(sentences, self._heads["text"], self._heads["text_bias"])
+
+
+def stored_heads() -> dict[str, np.ndarray]:
+    """float32: `class_embeddings` (1000, 384), `image` (1280 + 384, d), `text` (384, d), `image_bias`, `text_bias`."""
+    try:
+        from safetensors.numpy import load_file
+    except ImportError as error:
+        raise MissingExtra("safetensors", extra="models") from error
+    return {name: array.astype(np.float32) for name, array in load_file(own_weights()).items()}
+
+
+def affine(rows: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """`rows @ weight + bias` in float32 by torch on the CPU, whose threads `inference` pins; numpy's are not ours."""
+    import torch
+
+    with torch.autocast("cpu", enabled=False):
+        found = torch.from_numpy(rows) @ torch.from_numpy(weight) + torch.from_numpy(bias)
+    return np.asarray(found.numpy())

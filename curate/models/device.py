@@ -29,14 +29,14 @@ def pick(device: str = "auto") -> torch.device:
 
 @contextmanager
 def inference(device: torch.device) -> Iterator[None]:
-    """No gradients; on a CPU one thread and float32, on a GPU bfloat16 where torch's autocast allows it.
+    """No gradients, one CPU thread; float32 on a CPU, bfloat16 on a GPU where torch's autocast allows it.
 
     The thread count is put back on the way out: a trainer in the same process keeps its own.
     """
     import torch
 
     threads = torch.get_num_threads()
-    if device.type == "cpu" and threads != 1:
+    if threads != 1:
         torch.set_num_threads(1)
     try:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type != "cpu"):
