@@ -46,7 +46,7 @@ class Rule:
     @property
     def text(self) -> str:
         """Its settings, for people."""
-        return ", ".join(f"{k}={v}" for k, v in self.step.model_dump(exclude={"name"}, exclude_none=True).items())
+        return ", ".join(f"{k}={v}" for k, v in self.step.model_dump(exclude={"name"}, exclude_unset=True).items())
 
 
 @dataclass(frozen=True)

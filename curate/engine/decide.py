@@ -183,12 +183,21 @@ class Decider:
             if node is None:
                 continue
             self._fail(walk, node, walk.alive & (state == ERROR))
+            self._blame(walk, node, walk.alive & (state == SKIPPED))
             missing = walk.alive & (state == SKIPPED)
             if missing.any():
                 known = walk.unknown.get(node.label, np.zeros_like(missing))
                 walk.unknown[node.label] = known | missing
         hidden = np.logical_or.reduce([*walk.unknown.values(), np.zeros_like(walk.alive)])
         return np.flatnonzero(walk.alive & ~hidden)
+
+    def _blame(self, walk: Walk, node: Node, rows: np.ndarray) -> None:
+        """A fact is missing because a signal that it needs failed: the sample failed there."""
+        for name in node.inputs:
+            _, state, giver = self.column(walk.shard, name)
+            if giver is not None and rows.any():
+                self._fail(walk, giver, rows & walk.alive & (state == ERROR))
+                self._blame(walk, giver, rows & walk.alive & (state == SKIPPED))
 
     def _fail(self, walk: Walk, node: Node, rows: np.ndarray) -> None:
         if not rows.any():

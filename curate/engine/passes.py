@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -56,6 +56,7 @@ class PassRun:
         self.chunks: dict[int, list[Chunk]] = {}
         self.blanks: dict[int, list[Chunk]] = defaultdict(list)  # nothing to compute in these, nothing stored
         self.failed = self.seen = 0
+        self.failures: Counter[str] = Counter()
 
     def run(self) -> None:
         """Compute what is missing and commit it, shard by shard."""
@@ -141,6 +142,7 @@ class PassRun:
         for label, computed in result.computed.items():
             self.context.count(label, computed, result.reused[label], result.seconds.get(label, 0.0))
         self.failed += result.failed
+        self.failures.update(result.failures)
         self.seen += result.count
         self.done[result.shard].append(result)
         chunks = self.chunks[result.shard]
@@ -205,8 +207,8 @@ class PassRun:
         limit = self.context.recipe.header.max_failed
         if self.failed > limit * self.seen and (final or self.seen >= EARLY_ROWS):
             raise TooManyFailed(
-                f"{self.failed} of {self.seen} samples failed, more than max_failed = {limit:g} allows; the errors are in "
-                f"{self.context.storage.url(self.context.folder)}/log; mend the source, or raise max_failed"
+                f"{self.failed} of {self.seen} samples failed, more than max_failed = {limit:g} allows; most often: "
+                f"{'; '.join(f'{error} ({n})' for error, n in self.failures.most_common(3))}. Mend the source, or raise max_failed"
             )
 
 

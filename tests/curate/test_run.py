@@ -201,3 +201,15 @@ def test_a_tar_that_changes_under_the_run_fails_no_sample(
     hashed = [{"step": "stages.signals.hashes.PHash"}]
     with pytest.raises(EnvironmentFault, match="changed since it was indexed"):
         run(recipe, root, overrides=[f"signals={json.dumps(hashed)}", "select=[]"])
+
+
+@pytest.mark.parametrize("compute", ["all", "needed"])
+def test_a_sample_without_a_pool_fact_failed_where_its_signal_did(write_recipe: Write, root: str, compute: str) -> None:
+    hashed = [{"step": "stages.signals.hashes.PHash"}]
+    facts = [{"step": "stages.select.dedup.Duplicates", "by": "phash"}]
+    select = [{"step": "stages.select.dedup.OnePerGroup"}]
+    result = run(write_recipe(compute=compute, signals=hashed, facts=facts, select=select), root)
+    assert (result["kept"], result["dropped"]) == (119, {})
+    assert list(result["failed"]) == [
+        "stages.signals.hashes.PHash: not an image: neither JPEG, PNG, WEBP, GIF, BMP nor TIFF"
+    ]
