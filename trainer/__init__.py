@@ -1,7 +1,7 @@
 """The reference trainer: reads shards and configs, and knows nothing of how the shards were curated.
 
 import trainer
-metrics = trainer.run("manifests/train/clip_tiny.yaml", ["train.steps=100"])
+metrics = trainer.run("manifests/train/clip_tiny.yaml", ["train.epochs=3"])
 """
 
 from __future__ import annotations

@@ -206,9 +206,10 @@ class PassRun:
     def _check_failed(self, final: bool = False) -> None:
         limit = self.context.recipe.header.max_failed
         if self.failed > limit * self.seen and (final or self.seen >= EARLY_ROWS):
+            often = "; ".join(f"{error} ({n})" for error, n in self.failures.most_common(3))
             raise TooManyFailed(
                 f"{self.failed} of {self.seen} samples failed, more than max_failed = {limit:g} allows; most often: "
-                f"{'; '.join(f'{error} ({n})' for error, n in self.failures.most_common(3))}. Mend the source, or raise max_failed"
+                f"{often}. Mend the source, or raise max_failed"
             )
 
 

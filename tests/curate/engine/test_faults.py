@@ -90,8 +90,8 @@ def test_full_disk_leaves_nothing_half_done(write_recipe: Write, tmp_path: Path)
     script = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000));"
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        f"from curate.cli import main; sys.argv = ['curate', 'run', {str(recipe)!r}, '--root', {root!r}, '--executor', 'inline'];"
-        "main()"
+        "from curate.cli import main;"
+        f"sys.argv = ['curate', 'run', {str(recipe)!r}, '--root', {root!r}, '--executor', 'inline']; main()"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 3, done.stderr
