@@ -28,7 +28,7 @@ def put_archive(cache: Path, member: str) -> None:
 @pytest.mark.parametrize("package", [OPENCLIPART_PNG, CLDR, FLUENT])
 def test_a_missing_client_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: Package) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(PackageError, match="'(apt-get|npm)' is needed .* not on PATH"):
+    with pytest.raises(PackageError, match=r"'(apt-get|npm)' is needed .* not on PATH"):
         fetch(package, tmp_path / "cache")
 
 
