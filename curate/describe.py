@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from curate.api import plan as make
 from curate.contracts import Signal
-from curate.inspect import Funnel, open_run
+from curate.funnel import Funnel
+from curate.inspect import open_run
 from curate.plan import Fit, Global, Node, Pass, Phase, Plan, describe, images_read
 from curate.pool import Pool
 from curate.storage import Storage, default_root

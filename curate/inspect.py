@@ -13,7 +13,6 @@ Reads only what is stored; imports neither Ray nor torch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -25,37 +24,17 @@ import pyarrow as pa
 from curate.deny import read_deny
 from curate.engine.decide import Decider
 from curate.errors import RunError, SampleError
+from curate.funnel import Funnel
 from curate.plan import Plan, make_plan
 from curate.pool import Pool, Shard
 from curate.recipe import Recipe, build_recipe
 from curate.schema import INDEX_COLUMNS, LEDGER, uid_words
 from curate.storage import Storage, default_root, read_ranges
+from curate.whatif import whatif
 
 if TYPE_CHECKING:
     import duckdb
     from PIL.Image import Image
-
-
-@dataclass(frozen=True)
-class Funnel:
-    """Every record that entered has one fate. `needs`: rows whose fate is open for want of a signal (what-if only)."""
-
-    entered: int
-    kept: int
-    dropped: dict[str, int]
-    failed: dict[str, int]
-    needs: dict[str, int]
-
-    def __str__(self) -> str:
-        lines = [f"entered {self.entered:>9,}"]
-        alive = self.entered
-        for error_count in [sum(self.failed.values())] if self.failed else []:
-            lines.append(f"failed  {error_count:>9,}  ({len(self.failed)} kinds of error)")
-        for rule, n in self.dropped.items():
-            alive -= n
-            lines.append(f"dropped {n:>9,}  {rule}")
-        lines += [f"open    {n:>9,}  needs {signal}" for signal, n in self.needs.items()]
-        return "\n".join([*lines, f"kept    {self.kept:>9,}"])
 
 
 class Run:
@@ -196,9 +175,7 @@ class Run:
 
     def whatif(self, overrides: Sequence[str] = ()) -> Funnel:
         """The funnel that the recipe would have with other settings, from stored columns."""
-        from curate.whatif import whatif
-
-        return whatif(self, make_plan(self.recipe_with(overrides)))
+        return whatif(self.decider(make_plan(self.recipe_with(overrides))))
 
     def image(self, shard: int, row: int, max_side: int = 512) -> Image:
         """One image of the pool, reduced for display.

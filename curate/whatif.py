@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from curate.contracts import Selection
 from curate.engine.decide import Decider
 from curate.engine.driver import count_fates, fit, tally
-from curate.plan import Plan
-
-if TYPE_CHECKING:
-    from curate.inspect import Funnel, Run
+from curate.funnel import Funnel
 
 
-def whatif(run: Run, plan: Plan) -> Funnel:
-    """The new funnel. Rows that reach a rule whose signal was never computed for them are open: `needs` counts them, and
-    what is kept is then exact only for the others."""
-    decider = run.decider(plan)
-    for rule in plan.rules:
+def whatif(decider: Decider) -> Funnel:
+    """The funnel of a plan over stored columns. Rows that reach a rule whose signal was never computed for them are open:
+    `needs` counts them, and what is kept is then exact only for the others."""
+    for rule in decider.plan.rules:
         if isinstance(rule.step, Selection):
             fit(decider, rule)
-    return funnel_of(decider)
-
-
-def funnel_of(decider: Decider) -> Funnel:
-    """Counts over all shards."""
-    from curate.inspect import Funnel
-
     found: Counter[str] = Counter()
     needs: Counter[str] = Counter()
     entered = hidden = 0
