@@ -34,13 +34,14 @@ class PHash(Signal):
 
     def compute(self, batch: Batch) -> dict[str, Sequence[Any] | np.ndarray]:
         """A hash sees grey only: the mean colour tells a red button from a blue one."""
-        colours = [picture.resize((1, 1), Image.Resampling.BOX).tobytes().hex() for picture in batch.images]
+        colours = [picture.reduce(picture.size).tobytes().hex() for picture in batch.images]
         return {"phash": to_hex(phash(batch.images, self.tolerance)), "mean_rgb": colours}
 
 
 def phash(pictures: Sequence[Image.Image], tolerance: float = 0.0) -> np.ndarray:
     """uint64 (n,): which of the 8x8 lowest frequencies of 32x32 grey pixels lie above their median (Krawetz 2011)."""
-    grey = _grey(pictures, 32, 32)
+    # Where bits may differ anyway, box averages down to three times the size come first: nine times faster.
+    grey = _grey(pictures, 32, 32, reducing_gap=3.0 if tolerance else None)
     low = _cosines() @ grey @ _cosines().T
     # Rounding makes exact zeros of what is zero but for the order of additions, as it is in gradients and flat images.
     low = np.round(low, 6).reshape(-1, 64)
@@ -70,9 +71,10 @@ def from_hex(hashes: Sequence[str]) -> np.ndarray:
     return np.frombuffer(bytes.fromhex("".join(hashes)), ">u8").astype(np.uint64)
 
 
-def _grey(pictures: Sequence[Image.Image], width: int, height: int) -> np.ndarray:
+def _grey(pictures: Sequence[Image.Image], width: int, height: int, reducing_gap: float | None = None) -> np.ndarray:
     """float64 (n, height, width), 0 to 255."""
-    resized = [picture.convert("L").resize((width, height), Image.Resampling.LANCZOS) for picture in pictures]
+    lanczos = Image.Resampling.LANCZOS
+    resized = [p.convert("L").resize((width, height), lanczos, reducing_gap=reducing_gap) for p in pictures]
     return np.array([np.asarray(picture) for picture in resized], np.float64).reshape(-1, height, width)
 
 
