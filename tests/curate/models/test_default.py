@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +18,7 @@ from curate.errors import EnvironmentFault, ModelError
 from curate.models import classifier, image_text_encoder, preparer, sentence_encoder
 from curate.models.default import conse
 from curate.models.device import inference, pick
+from curate.models.specs import own_weights
 
 CAPTIONS = {
     "chelsea": "a close-up photo of a cat",
@@ -166,3 +169,19 @@ def test_what_is_not_there_is_said() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(EnvironmentFault, match="no GPU"):
             pick("cuda")
+
+
+def test_the_weights_are_those_of_their_card() -> None:
+    weights = own_weights()
+    card = json.loads(weights.with_suffix(".json").read_text())
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() == card["sha256"]
+    assert weights.stat().st_size < 3_000_000
+    assert card["licence"] == "Apache-2.0"
+    assert {"openclipart", "emoji"} == card["trained_on"].keys()
+
+
+def test_the_alignment_is_centred(prepared: np.ndarray) -> None:
+    """Unrelated pairs score about 0, so that one threshold serves all images."""
+    encoder = image_text_encoder("default")
+    unrelated = encoder.texts(["a pair of scissors", "a musical note", "a yellow umbrella", "a chess queen"])
+    assert abs(float((encoder.images_prepared(prepared) @ unrelated.T).mean())) < 0.15
