@@ -46,6 +46,9 @@ def error_column(label: str) -> str:
     return f"error:{label}"
 
 
+DECODE = "decode: "
+"""How an error of the decode begins, which is nobody's signal: all that need the image share it."""
+
 KEPT, DROPPED, FAILED = "kept", "dropped", "failed"
 
 LEDGER: Final = pa.schema(

@@ -16,7 +16,7 @@ from curate.columns import identity, to_numpy
 from curate.contracts import Columns, Filter, Selection, State
 from curate.plan import Node, Plan, Rule
 from curate.pool import Pool, Shard, Stored, read_stored
-from curate.schema import COMPUTED, DROPPED, ERROR, FAILED, KEPT, LEDGER, SKIPPED
+from curate.schema import COMPUTED, DECODE, DROPPED, ERROR, FAILED, KEPT, LEDGER, SKIPPED
 
 T = TypeVar("T")
 ALIVE, OUT, BROKEN = 0, 1, 2
@@ -205,7 +205,8 @@ class Decider:
         stored = self.stored(walk.shard, node, next(iter(node.columns)))
         assert stored is not None
         for row in np.flatnonzero(rows).tolist():
-            walk.fail(row, f"{node.label}: {stored.errors[row].as_py()}")
+            error = stored.errors[row].as_py()
+            walk.fail(row, error if error.startswith(DECODE) else f"{node.label}: {error}")
 
     def _seen(self, shard: Shard, rule: Rule, rows: np.ndarray) -> list[str]:
         """The values that the rule saw, for the ledger."""

@@ -22,7 +22,7 @@ from curate.errors import CurateError
 from curate.image import decode, header
 from curate.plan import Node, Rule, group
 from curate.pool import read_images, read_stored
-from curate.schema import COMPUTED, ERROR, SKIPPED, error_column, state_column
+from curate.schema import COMPUTED, DECODE, ERROR, SKIPPED, error_column, state_column
 
 SLICE_ROWS = 32
 SLICE_MEGAPIXELS = 48.0
@@ -122,7 +122,7 @@ class PassWorker:
             for row, error in find_crashers(blobs, steps, self.task.max_megapixels, self.task.timeout).items():
                 for node in nodes:
                     if work.states[node.label][row] == SKIPPED:
-                        work.fail(node.label, row, error)
+                        work.fail(node.label, row, f"{DECODE}{error}")
         else:
             storage.write(marker, b"")
 
@@ -196,7 +196,7 @@ class PassWorker:
                     continue
                 for node in nodes:
                     if work.states[node.label][row] == SKIPPED:
-                        work.fail(node.label, row, str(error))
+                        work.fail(node.label, row, f"{DECODE}{error}")
         return levels
 
     def _prepare(self, work: Work, node: Node, levels: dict[ImageLevel, dict[int, object]]) -> None:
@@ -252,7 +252,8 @@ class PassWorker:
         for giver in self._givers(node.inputs):
             states = work.states[giver.label][rows]
             for row in rows[states == ERROR].tolist():
-                work.fail(node.label, row, f"{giver.label}: {work.errors[giver.label][row]}")
+                error = str(work.errors[giver.label][row])
+                work.fail(node.label, row, error if error.startswith(DECODE) else f"{giver.label}: {error}")
             rows = rows[states == COMPUTED]
         return rows
 

@@ -211,5 +211,5 @@ def test_a_sample_without_a_pool_fact_failed_where_its_signal_did(write_recipe: 
     result = run(write_recipe(compute=compute, signals=hashed, facts=facts, select=select), root)
     assert (result["kept"], result["dropped"]) == (119, {})
     assert list(result["failed"]) == [
-        "stages.signals.hashes.PHash: not an image: neither JPEG, PNG, WEBP, GIF, BMP nor TIFF"
+        "decode: not an image: neither JPEG, PNG, WEBP, GIF, BMP nor TIFF"
     ]
