@@ -210,6 +210,4 @@ def test_a_sample_without_a_pool_fact_failed_where_its_signal_did(write_recipe: 
     select = [{"step": "stages.select.dedup.OnePerGroup"}]
     result = run(write_recipe(compute=compute, signals=hashed, facts=facts, select=select), root)
     assert (result["kept"], result["dropped"]) == (119, {})
-    assert list(result["failed"]) == [
-        "decode: not an image: neither JPEG, PNG, WEBP, GIF, BMP nor TIFF"
-    ]
+    assert list(result["failed"]) == ["decode: not an image: neither JPEG, PNG, WEBP, GIF, BMP nor TIFF"]
