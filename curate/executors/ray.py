@@ -11,6 +11,7 @@ import os
 import pickle
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from curate.errors import CurateError, EnvironmentFault, MissingExtra
@@ -40,6 +41,19 @@ class _Runs:
             except CurateError as raised:
                 item, error = None, raised
         return {"payload": [pickle.dumps((item, error), protocol=5)]}
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Nothing that native code of this process writes to standard error is seen."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 class RayExecutor:
@@ -78,6 +92,13 @@ class RayExecutor:
             return
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
         folder = os.path.join(tempfile.gettempdir(), f"curate-ray-{os.getuid()}")
+        # Ray's native log warns of each actor that its arguments might be lost (ours travel with the class); what matters
+        # reaches the driver as an exception.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+        with _silent_stderr():  # saying so, it announces the level
+            self._start(workers, folder, quiet)
+
+    def _start(self, workers: int | None, folder: str, quiet: dict[str, Any]) -> None:
         self.ray.init(
             address="local",
             num_cpus=workers,
