@@ -140,16 +140,16 @@ def whatif(run: RunArg, sets: Sets = None, root: Root = None, as_json: Json = Fa
 @app.command(epilog="Example: `curate export workspace/runs/quickstart --step stages.export.parquet.Parquet`")
 def export(
     run: RunArg,
-    step: Annotated[list[str], typer.Option(help="exporter, as a recipe names it; may be repeated")],
+    step: Annotated[Optional[list[str]], typer.Option(help="exporter as a recipe names it [the run's own]")] = None,  # noqa: UP045
     root: Root = None,
     executor: Annotated[str, typer.Option(help="ray or inline")] = "inline",
     as_json: Json = False,
 ) -> None:
-    """Export a run's kept samples in other formats; decides nothing anew."""
+    """Export a run's kept samples, in further formats too; decides nothing anew."""
     from curate.api import export as export_run
     from curate.describe import run_text
 
-    result = export_run(run, [{"step": name} for name in step], root, executor)
+    result = export_run(run, [{"step": name} for name in step or []], root, executor)
     _print(result, as_json, run_text(result))
 
 
@@ -203,7 +203,7 @@ def gc(
 
 @app.command(epilog="Example: `curate compact`")
 def compact(root: Root = None, as_json: Json = False) -> None:
-    """Merge the small files of each pool's log, and facts of one shard that lie in several files."""
+    """Merge the small files of each pool's log into one."""
     from curate.housekeeping import compact as merge
 
     done = merge(root)

@@ -67,6 +67,8 @@ class RayExecutor:
             import ray
         except ImportError as error:
             raise MissingExtra("ray", "ray") from error
+        if root.startswith("memory://"):
+            raise EnvironmentFault("memory:// is per process: Ray's workers would not see it; use --executor inline")
         if address and "://" not in root:
             raise EnvironmentFault(
                 f"a remote cluster cannot see the local folder {root}; give --root an URL such as s3://…"

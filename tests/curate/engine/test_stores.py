@@ -78,3 +78,8 @@ def test_a_store_that_does_not_answer_is_one_clear_error(
 def test_a_remote_cluster_cannot_use_a_local_root(write_recipe: Write, root: str) -> None:
     with pytest.raises(EnvironmentFault, match="cannot see the local folder"):
         curate.run(write_recipe(), root=root, executor="ray", address="127.0.0.1:1", quiet=True)
+
+
+def test_memory_is_refused_with_ray(write_recipe: Write) -> None:
+    with pytest.raises(EnvironmentFault, match="per process"):
+        curate.run(write_recipe(), root="memory://work", executor="ray", quiet=True)
