@@ -56,7 +56,7 @@ def test_further_formats_of_a_finished_run(done: str) -> None:
 
 
 def test_exit_codes(done: str, write_recipe: Write, tmp_path: Path) -> None:
-    codes = {
+    codes: dict[int, list[tuple[str, ...]]] = {
         2: [
             ("run", "no-such-recipe"),
             ("explain", done, "xyz"),
