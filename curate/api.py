@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from curate.errors import PoolError
+from curate.catalog import operator_plugins
+from curate.errors import PoolError, RecipeError
 from curate.plan import Plan, make_plan
 from curate.recipe import Recipe, build_recipe, load_recipe
 from curate.storage import Storage, default_root
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def plan(
@@ -57,7 +62,12 @@ def run(
         CurateError: with the cause, the place and the remedy; `exit_code` tells its kind.
     """
     storage = Storage(root or default_root())
+    os.environ["CURATE_PLUGINS"] = ",".join(dict.fromkeys([*operator_plugins(), *plugins]))  # also for the run's report
     checked = load_recipe(recipe, overrides, storage.root, plugins)
+    if workers is not None and workers < 1:
+        raise RecipeError(f"--workers {workers}: at least one must work")
+    if name is not None and not NAME.fullmatch(name):
+        raise RecipeError(f"--name {name!r}: a run's name is one word of letters, digits, dots, dashes and underscores")
     if limit is not None and limit < 1:
         raise PoolError(f"--limit {limit}: at least one record must enter")
     return _run(checked, storage, executor, limit, name or checked.header.name, workers, address, max_hours, quiet)
@@ -66,7 +76,10 @@ def run(
 def export(
     run: str | Path, formats: Sequence[dict[str, Any]], root: str | None = None, executor: str = "inline"
 ) -> dict[str, Any]:
-    """Export a run's kept samples in further formats (`{"step": "stages.export.parquet.Parquet"}`); decides nothing anew."""
+    """Export a run's kept samples in further formats (`{"step": "stages.export.parquet.Parquet"}`).
+
+    Goes through the run's recipe again, so a source that has grown enters; what is stored is not computed again.
+    """
     from curate.inspect import open_run
 
     opened = open_run(run, root)
@@ -129,7 +142,7 @@ def _drive(
     from curate.report import write_report
 
     reporter = Reporter(quiet)
-    with RunLock(storage, f"runs/{name}/lock") as lock:
+    with RunLock(storage, f"runs/{name}/lock") as lock, RunLock(storage, f"pool/{recipe.pool}/lock"):
         runner = open_executor(executor, workers, address, storage.root)
         try:
             pool = Pool.open(storage, recipe.pool)

@@ -56,7 +56,10 @@ def resolve_step(name: str, plugins: Sequence[str] = ()) -> type[Step]:
     if not module_name or not all(part.isidentifier() for part in name.split(".")):
         raise RecipeError(f"{name!r} is no step: write it as package.module.Class.{_suggest(name, roots)}")
     if module_name.split(".")[0] not in roots:
-        raise RecipeError(f"{name!r} is outside {', '.join(roots)}.{_suggest(name, roots)}")
+        hint = (
+            _suggest(name, roots) or " A plugin's package is named by --plugins or CURATE_PLUGINS, never by a recipe."
+        )
+        raise RecipeError(f"{name!r} is outside {', '.join(roots)}.{hint}")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

@@ -89,7 +89,7 @@ def status(
     from curate.describe import status_rows, status_text
 
     rows = status_rows(run, root)
-    _print(rows, as_json, status_text(rows))
+    _print({"runs": rows}, as_json, status_text(rows))
 
 
 @app.command(epilog="Example: `curate report workspace/runs/quickstart`")
@@ -110,7 +110,7 @@ def explain(run: RunArg, uid: str, root: Root = None, as_json: Json = False) -> 
     from curate.inspect import open_run
 
     fates = open_run(run, root).explain(uid)
-    _print(fates, as_json, "\n\n".join(fate_text(fate) for fate in fates))
+    _print({"fates": fates}, as_json, "\n\n".join(fate_text(fate) for fate in fates))
 
 
 @app.command(epilog="Example: `curate verify workspace/runs/quickstart`")
@@ -145,7 +145,7 @@ def export(
     executor: Annotated[str, typer.Option(help="ray or inline")] = "inline",
     as_json: Json = False,
 ) -> None:
-    """Export a run's kept samples, in further formats too; decides nothing anew."""
+    """Export a run's kept samples, in further formats too, by its recipe; what is stored is not computed again."""
     from curate.api import export as export_run
     from curate.describe import run_text
 
@@ -184,7 +184,7 @@ def models(
     from curate.describe import model_rows, model_text
 
     rows = model_rows(spec)
-    _print(rows, as_json, model_text(rows))
+    _print({"models": rows}, as_json, model_text(rows))
 
 
 @app.command(epilog="Example: `curate gc --dry-run`")

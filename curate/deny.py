@@ -32,8 +32,7 @@ class DenyList:
         """One entry. Raises `RecipeError` for what is none."""
         text = line.strip()
         if text.startswith("{"):
-            entry = json.loads(text)
-            text = str(next((entry[key] for key in ("uid", "url", "sha256") if key in entry), ""))
+            text = _named(text, place)
         digits = text.lower()
         hexadecimal = all(c in "0123456789abcdef" for c in digits)
         if "://" in text:
@@ -65,6 +64,18 @@ class DenyList:
         """Identity of the list, for the proof of absence."""
         parts = [sorted(u.hex() for u in self.uids), sorted(self.urls), sorted(h.hex() for h in self.hashes)]
         return digest(parts)
+
+
+def _named(line: str, place: str) -> str:
+    """The entry of a JSON line. One that names nothing known is an error: it would be let through in silence."""
+    try:
+        entry = json.loads(line)
+    except ValueError as error:
+        raise RecipeError(f"{place}: {line[:80]!r} is no JSON: {error}") from error
+    found = [str(entry[key]) for key in ("uid", "url", "sha256") if entry.get(key)]
+    if len(found) != 1:
+        raise RecipeError(f"{place}: {line[:80]!r} must have one of uid, url, sha256")
+    return found[0]
 
 
 def read_deny(storage: Storage, files: Iterable[str] = ()) -> DenyList:

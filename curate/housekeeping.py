@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from curate.errors import Locked
+from curate.lock import RunLock
 from curate.pool import Pool
 from curate.storage import TEMPORARY, Storage, default_root
 
@@ -14,7 +15,7 @@ def _pools(storage: Storage) -> list[Pool]:
 
 
 def _refuse_running(storage: Storage) -> None:
-    held = [run for run in storage.list("runs") if storage.exists(f"runs/{run}/lock")]
+    held = [run for run in storage.list("runs") if RunLock(storage, f"runs/{run}/lock").held()]
     if held:
         raise Locked(f"runs {', '.join(held)} hold the root; wait for them, or run them to their end")
 

@@ -79,6 +79,11 @@ class Run:
     def shards(self) -> list[Shard]:
         """The shards that entered, as they are in the pool."""
         known = {shard.number: shard for shard in self.pool.shards.values()}
+        lost = [entry["unit"] for entry in self.manifest["pool"]["shards"] if entry["number"] not in known]
+        if lost:
+            raise RunError(
+                f"the pool's log no longer knows {lost[0]} and {len(lost) - 1} other shards: run the recipe again"
+            )
         return [known[entry["number"]] for entry in self.manifest["pool"]["shards"]]
 
     def decider(self, plan: Plan) -> Decider:

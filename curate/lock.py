@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 from types import TracebackType
 
-from curate.errors import Locked
+from curate.errors import CurateError, Locked
 from curate.storage import Storage
 
 HEARTBEAT_SECONDS = 10.0
@@ -51,6 +51,11 @@ class RunLock:
         except (FileNotFoundError, ValueError):
             return None
 
+    def held(self) -> bool:
+        """Whether a live driver holds it."""
+        holder = self._holder()
+        return holder is not None and self._alive(holder)
+
     def _alive(self, holder: dict[str, object]) -> bool:
         if holder.get("host") == socket.gethostname():
             birth = _birth(int(str(holder.get("pid", 0))))
@@ -62,7 +67,7 @@ class RunLock:
             holder = self._holder()
             if holder is not None and self._alive(holder):
                 raise Locked(
-                    f"run {self.storage.url(os.path.dirname(self.relative))} is held by process {holder.get('pid')} "
+                    f"{self.storage.url(os.path.dirname(self.relative))} is held by process {holder.get('pid')} "
                     f"on {holder.get('host')}; wait for it, or end it and run this again"
                 )
             self.storage.write(self.relative, self._content())
@@ -75,15 +80,21 @@ class RunLock:
         holder = self._holder()
         if self.lost.is_set() or holder is None or holder.get("token") != self.token:
             self.lost.set()
-            raise Locked(f"run {self.storage.url(os.path.dirname(self.relative))} was taken over by another driver")
+            raise Locked(f"{self.storage.url(os.path.dirname(self.relative))} was taken over by another driver")
 
     def _beat(self) -> None:
+        beaten = time.monotonic()
         while not self._done.wait(HEARTBEAT_SECONDS):
             try:
                 self.check()
                 self.storage.write(self.relative, self._content())
+                beaten = time.monotonic()
             except Locked:
                 return
+            except (CurateError, OSError):  # the store may be back at the next beat; others wait for a minute
+                if time.monotonic() - beaten > STALE_SECONDS:
+                    self.lost.set()
+                    return
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -34,6 +34,10 @@ class Node:
         """Columns it reads, `INDEX_COLUMNS` among them."""
         return self.step.inputs()
 
+    def given(self, column: str) -> str:
+        """The name by which the step gives a column of the recipe."""
+        return next(given for given, named in self.columns.items() if named == column)
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -66,9 +70,14 @@ class Pass:
 
 @dataclass(frozen=True)
 class Global:
-    """A pool fact: fit on the pool, then one column file per shard."""
+    """A pool fact: fit on the pool, then one column file per shard.
+
+    `after`: with `compute: needed` it sees the rows that the rules below this number leave; None: all rows. What earlier
+    runs happened to compute must not show in it.
+    """
 
     node: Node
+    after: int | None = None
     kind: str = "fact"
 
 
@@ -224,7 +233,8 @@ class _Phases:
                 self._give(self.plan.giver[column])
         if isinstance(node.step, PoolFact):
             self._close(self.after + len(self.rules))
-            self.phases.append(Global(node))
+            every = self.plan.recipe.header.compute == "all"
+            self.phases.append(Global(node, None if every else self.after))
         else:
             self.signals.append(node)
         self.done.add(node.label)

@@ -128,8 +128,8 @@ class Pool:
         """Replace all segments by one; returns how many there were. Safe to kill: entries are idempotent."""
         segments = [name for name in self.storage.list(f"{self.folder}/log") if name.endswith(".jsonl")]
         if len(segments) > 1:
-            entries: list[Shard | Facts] = [*self.shards.values(), *self.facts.values()]
-            self.log(entries)
+            known = Pool.open(self.storage, self.name)  # what the segments say, whoever wrote them
+            self.log([*known.shards.values(), *known.facts.values()])
             self.storage.remove(f"{self.folder}/log/{name}" for name in segments)
         return len(segments)
 

@@ -87,7 +87,9 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=deep)
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(None, None, "a list or mapping is no key", key_node.start_mark)
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} stands twice", key_node.start_mark
@@ -113,6 +115,8 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = (), root: str = "",
         source = file.read_text(encoding="utf-8")
         node = yaml.compose(source, Loader=_Loader)
         data = yaml.load(source, Loader=_Loader)
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{file}: this is no text, so no recipe: {error.reason}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{file}:{mark.line + 1}" if mark else str(file)

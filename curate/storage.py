@@ -143,10 +143,13 @@ class Storage:
 
     def create(self, relative: str, data: bytes) -> bool:
         """Create a file only if there is none, atomically where the store can; False if it was there."""
-        if self.local:
-            os.makedirs(os.path.dirname(self.path(relative)), exist_ok=True)
         try:
-            self.fs.pipe_file(self.path(relative), data, mode="create")
+            if self.local:  # a link appears whole or not at all; fsspec would look first and write then
+                with self.temporary(relative) as path:
+                    path.write_bytes(data)
+                    os.link(path, self.path(relative))
+            else:
+                self.fs.pipe_file(self.path(relative), data, mode="create")
         except FileExistsError:
             return False
         return True

@@ -17,13 +17,29 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.deny import read_deny
+from curate.errors import RunError
 from curate.inspect import Run
+from curate.pool import Facts
 from curate.schema import DROPPED, FAILED, KEPT, SKIPPED, state_column
 
 
 def verify(run: Run) -> list[str]:
     """Violations, one line each; empty when all holds."""
+    unreadable = list(_ledgers(run))
+    if unreadable:
+        return unreadable  # every other check reads them
     return [*_accounting(run), *_alignment(run), *_exports(run), *_denied(run)]
+
+
+def _ledgers(run: Run) -> Iterator[str]:
+    """Every ledger file is there and opens."""
+    for shard in run.shards:
+        try:
+            run.shard_ledger(shard)
+        except RunError as error:
+            yield str(error)
+        except pa.ArrowInvalid as error:
+            yield f"shard {shard.number}: its ledger cannot be read: {error}"
 
 
 def _accounting(run: Run) -> Iterator[str]:
@@ -74,9 +90,13 @@ def _alignment(run: Run) -> Iterator[str]:
     """Facts files are as committed, row by row in index order."""
     used = {entry["fingerprint"] for entry in run.manifest["signals"]}
     numbers = {shard.number for shard in run.shards}
-    files = {f.file: f for f in run.pool.facts.values() if f.fingerprint in used and f.shard in numbers}
+    files: dict[str, list[Facts]] = {}
+    for facts in run.pool.facts.values():
+        if facts.fingerprint in used and facts.shard in numbers:
+            files.setdefault(facts.file, []).append(facts)
     shards = {shard.number: shard for shard in run.shards}
-    for path, facts in sorted(files.items()):
+    for path, held in sorted(files.items()):
+        facts = held[0]
         if not run.storage.exists(path):
             yield f"{path}: committed, but gone"
             continue
@@ -84,12 +104,13 @@ def _alignment(run: Run) -> Iterator[str]:
         if hashlib.sha256(data).hexdigest() != facts.sha256:
             yield f"{path}: its checksum is not the committed one"
             continue
-        table = pq.read_table(pa.BufferReader(data), columns=["shard", "row", state_column(facts.label)])
+        table = pq.read_table(pa.BufferReader(data), columns=["row", *(state_column(one.label) for one in held)])
         if table["row"].to_pylist() != list(range(shards[facts.shard].rows)):
             yield f"{path}: its rows are not those of the index"
-        known = sum(state != SKIPPED for state in table[state_column(facts.label)].to_pylist())
-        if known != facts.computed + facts.errors:
-            yield f"{path}: {facts.label} has {known} rows, {facts.computed + facts.errors} were committed"
+        for one in held:
+            known = sum(state != SKIPPED for state in table[state_column(one.label)].to_pylist())
+            if known != one.computed + one.errors:
+                yield f"{path}: {one.label} has {known} rows, {one.computed + one.errors} were committed"
 
 
 def _exports(run: Run) -> Iterator[str]:

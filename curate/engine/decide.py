@@ -21,6 +21,7 @@ from curate.schema import COMPUTED, DECODE, DROPPED, ERROR, FAILED, KEPT, LEDGER
 T = TypeVar("T")
 ALIVE, OUT, BROKEN = 0, 1, 2
 DENY = "deny"
+INGEST = "ingest: "
 CACHE_BYTES = 256 << 20
 
 
@@ -124,7 +125,7 @@ class Decider:
         if node is None:
             array = self.index(shard)[name].combine_chunks()
             return array, np.full(len(array), COMPUTED, np.int8), None
-        given = next(key for key, value in node.columns.items() if value == name)
+        given = node.given(name)
         stored = self.stored(shard, node, given)
         if stored is None:
             kind = node.step.gives()[given]
@@ -155,7 +156,7 @@ class Decider:
         )
         for row, error in enumerate(index["error"].to_pylist()):
             if error is not None:
-                walk.fail(row, f"ingest: {error}")
+                walk.fail(row, f"{INGEST}{error}")
         for row, match in enumerate(self.denied(index)):
             if match is not None and walk.fate[row] == ALIVE:
                 walk.drop(np.array([row]), DENY, [match])

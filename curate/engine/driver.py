@@ -6,8 +6,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +18,12 @@ import curate
 from curate.contracts import Selection, Signal
 from curate.deny import read_deny
 from curate.engine.context import Context
-from curate.engine.decide import AliveScan, Decider, Walk, ledger_table
+from curate.engine.decide import INGEST, AliveScan, Decider, Walk, ledger_table
 from curate.engine.export import ExportRun
 from curate.engine.facts import run_pool_fact
 from curate.engine.ingest import ingest
 from curate.engine.passes import PassRun
-from curate.errors import CurateError, EnvironmentFault, PoolError, Stopped
+from curate.errors import CurateError, EnvironmentFault, PoolError, Stopped, TooManyFailed
 from curate.plan import Fit, Global, Node, Pass, Rule
 from curate.pool import Shard
 from curate.schema import DROPPED, FAILED, KEPT, uid_words
@@ -60,7 +62,7 @@ def run_phases(context: Context, limit: int | None) -> tuple[Decider, Counts]:
         if isinstance(phase, Pass):
             PassRun(context, decider, phase).run()
         elif isinstance(phase, Global):
-            run_pool_fact(context, decider, phase.node)
+            run_pool_fact(context, decider, phase)
         elif isinstance(phase, Fit):
             fit(decider, phase.rule)
     counts = write_ledger(context, decider)
@@ -126,7 +128,19 @@ def write_ledger(context: Context, decider: Decider) -> Counts:
     context.storage.remove(f"{context.folder}/ledger/{name}" for name in stale)
     counts = count_fates(found, [rule.label for rule in context.plan.rules], entered)
     counts.check()
+    check_failed(context, counts)
     return counts
+
+
+def check_failed(context: Context, counts: Counts) -> None:
+    """The run's own check of `max_failed`, over all facts, new and reused; what ingest could not get does not count."""
+    errors = Counter({error: n for error, n in counts.failed.items() if not error.startswith(INGEST)})
+    limit = context.recipe.header.max_failed
+    if errors.total() > limit * counts.entered:
+        raise TooManyFailed(
+            f"{errors.total()} of {counts.entered} samples failed, more than max_failed = {limit:g} allows; most often: "
+            f"{'; '.join(f'{error} ({n})' for error, n in errors.most_common(3))}. Mend the source, or raise max_failed"
+        )
 
 
 def duplicate_uids(decider: Decider) -> int | None:
@@ -152,7 +166,9 @@ def write_manifest(
 ) -> dict[str, Any]:
     """`runs/<run>/manifest.json`: recipe, versions, fingerprints, counts, cost."""
     recipe = context.recipe
-    manifest: dict[str, Any] = {
+    path = f"{context.folder}/manifest.json"
+    before = context.storage.read_json(path) if counts is None and context.storage.exists(path) else {}
+    manifest: dict[str, Any] = before | {
         "run": context.run,
         "status": status,
         "version": curate.__version__,
@@ -160,7 +176,7 @@ def write_manifest(
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "executor": context.executor.name,
         "recipe": recipe.data,
-        "recipe_file": recipe.file,
+        "recipe_file": str(Path(recipe.file).resolve()),
         "pool": {
             "name": context.pool.name,
             "shards": [
@@ -187,7 +203,7 @@ def write_manifest(
             "exports": dict(exports or {}),
             "seconds": round(seconds, 2),
         }
-    context.storage.write_json(f"{context.folder}/manifest.json", manifest)
+    context.storage.write_json(path, manifest)
     return manifest
 
 
@@ -246,17 +262,14 @@ def drive(context: Context, limit: int | None = None) -> dict[str, Any]:
         for kind in exports:
             card = dataset_card(manifest, kind)
             context.storage.write(f"{context.folder}/export/{kind}/README.md", card.encode())
-    except KeyboardInterrupt:
-        stamp_status(context, "interrupted")
-        raise
-    except Stopped:
-        stamp_status(context, "stopped")
-        raise
-    except CurateError:
-        if not context.lock.lost.is_set():
-            stamp_status(context, "failed")
+    except BaseException as error:  # whatever ends the run is noted, then goes its way
+        ends = {KeyboardInterrupt: "interrupted", Stopped: "stopped"}
+        with suppress(CurateError, OSError):  # a full disk must not hide its own cause
+            if not context.lock.lost.is_set():
+                stamp_status(context, ends.get(type(error), "failed"))
         raise
     finally:
-        if not context.lock.lost.is_set():
-            context.write_events()
+        with suppress(CurateError, OSError):
+            if not context.lock.lost.is_set():
+                context.write_events()
     return manifest

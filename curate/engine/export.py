@@ -86,8 +86,7 @@ class SpillTask:
     def _column(self, item: SpillItem, index: pa.Table, name: str) -> pa.Array:
         if name not in item.facts:
             return index[name].combine_chunks()
-        facts = item.facts[name]
-        given = next(key for key, value in facts.columns.items() if value == name)
+        facts, given = item.facts[name]
         return read_stored(self.storage, facts, [given], 0, item.shard.rows).values[given]
 
     def _choose(self, words: np.ndarray, copies: np.ndarray) -> list[str]:
@@ -121,7 +120,7 @@ class SpillItem:
     tar: str
     rows: tuple[int, ...]
     copies: tuple[int, ...]
-    facts: dict[str, Facts]
+    facts: dict[str, tuple[Facts, str]]  # column -> where it is, and its name as its step gives it
 
 
 @dataclass(frozen=True)
@@ -216,7 +215,12 @@ class ExportRun:
             facts = self._facts(shard)
             self.items.append(SpillItem(shard, tar, tuple(rows.tolist()), tuple(copies.tolist()), facts))
             content.append(
-                [shard.number, shard.content, digest(rows.tolist()), sorted(f.sha256 for f in facts.values())]
+                [
+                    shard.number,
+                    shard.content,
+                    digest(rows.tolist()),
+                    sorted([f.sha256, name] for f, name in facts.values()),
+                ]
             )
         if not self.items:
             raise EnvironmentFault(
@@ -225,13 +229,13 @@ class ExportRun:
         steps = [[describe(step), type(step).version] for step in self.context.recipe.exporters]
         return digest([content, self.spec.model_dump(mode="json"), steps, seed])[:16]
 
-    def _facts(self, shard: Shard) -> dict[str, Facts]:
-        found: dict[str, Facts] = {}
+    def _facts(self, shard: Shard) -> dict[str, tuple[Facts, str]]:
+        found: dict[str, tuple[Facts, str]] = {}
         for column in (*self.spec.captions, *self.spec.meta):
             node: Node | None = self.context.plan.giver.get(column)
             facts = self.context.pool.found(self.decider.fingerprint(node), shard) if node else None
-            if facts is not None:
-                found[column] = facts
+            if node is not None and facts is not None:
+                found[column] = facts, node.given(column)
         return found
 
     def _clean(self, identity: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,10 +16,13 @@ from curate.engine.context import Context
 from curate.engine.decide import AliveScan, Decider
 from curate.executors import Stage
 from curate.fingerprint import digest
-from curate.plan import Node
+from curate.plan import Global, Node
 from curate.pool import Facts, Pool, Shard, read_stored
 from curate.schema import COMPUTED, SKIPPED, error_column, state_column
 from curate.storage import Storage
+
+Inputs = dict[str, tuple[Facts, str]]
+"""Column -> where it is, and its name as its step gives it."""
 
 
 @dataclass(frozen=True)
@@ -32,25 +35,25 @@ class FactTask:
     state: State
     folder: str
 
-    def __call__(self) -> Callable[[tuple[Shard, int, dict[str, Facts]]], tuple[Shard, Facts]]:
+    def __call__(self) -> Callable[[tuple[Shard, bytes, Inputs]], tuple[Shard, Facts]]:
         """The function that a worker runs."""
         return self._compute
 
-    def _compute(self, item: tuple[Shard, int, dict[str, Facts]]) -> tuple[Shard, Facts]:
-        shard, limit, inputs = item
+    def _compute(self, item: tuple[Shard, bytes, Inputs]) -> tuple[Shard, Facts]:
+        shard, seen_rows, inputs = item
         started = time.perf_counter()
         step = self.node.step
         assert isinstance(step, PoolFact)
         pool = Pool(self.storage, self.pool)
         index = pool.read_index(shard)
-        known = index["error"].is_null().to_numpy(zero_copy_only=False) & (np.arange(shard.rows) < limit)
+        known = np.unpackbits(np.frombuffer(seen_rows, np.uint8), count=shard.rows).astype(bool)
         columns: dict[str, pa.Array] = {}
         for name in step.inputs():
             if name not in inputs:
                 columns[name] = index[name].combine_chunks()
                 continue
-            given = next(key for key, value in inputs[name].columns.items() if value == name)
-            stored = read_stored(self.storage, inputs[name], [given], 0, shard.rows)
+            facts, given = inputs[name]
+            stored = read_stored(self.storage, facts, [given], 0, shard.rows)
             columns[name] = stored.values[given]
             known &= stored.state.to_numpy(zero_copy_only=False) == COMPUTED
         rows = np.flatnonzero(known)
@@ -84,11 +87,13 @@ class FactTask:
         )
 
 
-def run_pool_fact(context: Context, decider: Decider, node: Node) -> None:
+def run_pool_fact(context: Context, decider: Decider, phase: Global) -> None:
     """Fit a pool fact on the rows that have its columns, then write it for each shard. Reused when the pool is the same."""
-    step = node.step
+    node, step = phase.node, phase.node.step
     assert isinstance(step, PoolFact)
-    name_inputs(context, decider, node)
+    scan = AliveScan(decider, phase.after)
+    masks = {shard.number: _mask(scan, shard, node) for shard in decider.shards}
+    name_inputs(context, decider, node, masks)
     node = replace(node, fingerprint=decider.fingerprint(node))
     waiting = [shard for shard in decider.shards if context.pool.found(node.fingerprint, shard) is None]
     for shard in decider.shards:
@@ -97,14 +102,15 @@ def run_pool_fact(context: Context, decider: Decider, node: Node) -> None:
     if not waiting:
         return
     started = time.perf_counter()
-    state = step.fit(AliveScan(decider, None), context.recipe.header.seed)
+    state = step.fit(scan, context.recipe.header.seed)
     folder = f"{context.pool.folder}/facts/{node.fingerprint[:16]}"
     task = FactTask(context.storage, context.pool.name, node, state, folder)
     giver = context.plan.giver
     items = []
     for shard in waiting:
         inputs = {c: context.pool.found(decider.fingerprint(giver[c]), shard) for c in node.inputs if c in giver}
-        items.append((shard, decider.rows(shard), {c: f for c, f in inputs.items() if f is not None}))
+        named = {c: (facts, giver[c].given(c)) for c, facts in inputs.items() if facts is not None}
+        items.append((shard, masks[shard.number], named))
     context.count(node.label, 0, 0, time.perf_counter() - started)
     with context.reporter.phase(f"fact {node.label}", sum(shard.rows for shard in waiting)) as tick:
         for shard, facts in context.map([Stage(task)], items):
@@ -114,13 +120,17 @@ def run_pool_fact(context: Context, decider: Decider, node: Node) -> None:
             tick(shard.rows)
 
 
-def name_inputs(context: Context, decider: Decider, node: Node) -> None:
+def _mask(scan: AliveScan, shard: Shard, node: Node) -> bytes:
+    """Rows of the shard that the fact sees, as packed bits."""
+    mask = np.zeros(shard.rows, bool)
+    mask[scan.rows(shard, node.inputs)] = True
+    return np.packbits(mask).tobytes()
+
+
+def name_inputs(context: Context, decider: Decider, node: Node, masks: Mapping[int, bytes]) -> None:
     """Give a pool fact its fingerprint: by its own, and by which rows of which content it can see."""
     seen: list[Any] = [node.fingerprint]
     for shard in decider.shards:
-        scan = AliveScan(decider, None).rows(shard, node.inputs)
-        mask = np.zeros(decider.rows(shard), bool)
-        mask[scan] = True
-        seen.append([shard.number, shard.content, digest(np.packbits(mask).tobytes().hex())])
+        seen.append([shard.number, shard.content, digest(masks[shard.number].hex())])
     seen += [decider.fingerprint(context.plan.giver[c]) for c in node.inputs if c in context.plan.giver]
     decider.fact_fingerprints[node.label] = digest(seen)

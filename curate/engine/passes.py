@@ -117,7 +117,7 @@ class PassRun:
             name = f"{shard.number:08d}"
             if len(spans) > 1:
                 known = sorted(f.sha256 for f in stored.values())
-                key = digest([shard.content, start, count, bits.hex(), known, labels])
+                key = digest([shard.content, start, count, bits.hex(), known, [[n.label, n.columns] for n in todo]])
                 name = f"parts/{shard.number:08d}-{start}-{key[:12]}"
             chunk = Chunk(
                 shard,
@@ -143,7 +143,7 @@ class PassRun:
             self.context.count(label, computed, result.reused[label], result.seconds.get(label, 0.0))
         self.failed += result.failed
         self.failures.update(result.failures)
-        self.seen += result.count
+        self.seen += result.alive
         self.done[result.shard].append(result)
         chunks = self.chunks[result.shard]
         if len(self.done[result.shard]) == len(chunks):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from typing import IO
 
 from curate.contracts import Batch, Signal
 from curate.engine.boundary import attempt
+from curate.errors import EnvironmentFault
 from curate.image import decode
 
 
@@ -56,6 +58,10 @@ def _try(
                 return None, ""
             if not line:
                 code = child.wait()
+                if code in (-signal.SIGKILL, -signal.SIGTERM):  # nobody's decoder does that to itself
+                    raise EnvironmentFault(
+                        "the child that tries images was killed, out of memory perhaps; run it again"
+                    )
                 return last, f"crashed its decoder ({'signal' if code < 0 else 'exit'} {abs(code)})"
             last = int(line)
 

@@ -148,17 +148,19 @@ class PassWorker:
         after = rules
         for rows in self._slices(np.flatnonzero(needed), blobs):
             faulthandler.dump_traceback_later(self.task.timeout * max(1, len(rows) // 4), exit=True)
-            work.alive = np.zeros_like(everything)
-            work.alive[rows] = everything[rows]
-            levels = self._decode(work, rows, blobs, decoding)
-            after = rules
-            for node in images:
-                self._compute(work, node, work.waiting(node.label), blobs, levels)
-                after = self._decide(work, after)
-            for node in models:
-                self._prepare(work, node, levels)
-            everything[rows] = work.alive[rows]
-            faulthandler.cancel_dump_traceback_later()
+            try:
+                work.alive = np.zeros_like(everything)
+                work.alive[rows] = everything[rows]
+                levels = self._decode(work, rows, blobs, decoding)
+                after = rules
+                for node in images:
+                    self._compute(work, node, work.waiting(node.label), blobs, levels)
+                    after = self._decide(work, after)
+                for node in models:
+                    self._prepare(work, node, levels)
+                everything[rows] = work.alive[rows]
+            finally:
+                faulthandler.cancel_dump_traceback_later()
         work.alive = everything
         return self._decide(work, after)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import socket
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -41,6 +42,17 @@ class _Runs:
             except CurateError as raised:
                 item, error = None, raised
         return {"payload": [pickle.dumps((item, error), protocol=5)]}
+
+
+def _answers(address: str) -> None:
+    """Raise at once when nobody listens there: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return  # `auto` and the like are Ray's to resolve
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        raise EnvironmentFault(f"no Ray cluster answers at {address} ({error}); check --address") from error
 
 
 @contextmanager
@@ -86,6 +98,7 @@ class RayExecutor:
     def _connect(self, workers: int | None, address: str | None) -> None:
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address:
+            _answers(address)
             os.environ["RAY_gcs_rpc_server_reconnect_timeout_s"] = str(CONNECT_SECONDS)  # noqa: SIM112 - Ray spells it so
             try:
                 self.ray.init(address=address, **quiet)

@@ -39,9 +39,9 @@ def test_json_is_the_last_line(write_recipe: Write, root: str) -> None:
 
 def test_questions_about_a_run(done: str) -> None:
     uid = curate.open_run(done).ledger()["uid"][0].as_py().hex()
-    assert json.loads(cli("explain", done, uid, "--json").stdout)[0]["uid"] == uid
+    assert json.loads(cli("explain", done, uid, "--json").stdout)["fates"][0]["uid"] == uid
     assert json.loads(cli("whatif", done, "--set", "select.0.min_words=4", "--json").stdout)["entered"] == 120
-    assert json.loads(cli("status", done, "--json").stdout)[0]["status"] == "complete"
+    assert json.loads(cli("status", done, "--json").stdout)["runs"][0]["status"] == "complete"
     assert "every check holds" in cli("verify", done).stdout
     assert cli("report", done).returncode == 0
 
