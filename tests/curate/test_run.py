@@ -13,7 +13,7 @@ import pytest
 
 import curate
 from curate.deny import add_deny
-from curate.errors import EnvironmentFault, Locked, PoolError, Stopped, TooManyFailed
+from curate.errors import EnvironmentFault, Locked, PoolError, RecipeError, Stopped, TooManyFailed
 from curate.lock import RunLock
 from curate.storage import Storage
 from curate.verify import verify
@@ -211,3 +211,52 @@ def test_a_sample_without_a_pool_fact_failed_where_its_signal_did(write_recipe: 
     result = run(write_recipe(compute=compute, signals=hashed, facts=facts, select=select), root)
     assert (result["kept"], result["dropped"]) == (119, {})
     assert list(result["failed"]) == ["decode: not an image: neither JPEG, PNG, WEBP, GIF, BMP nor TIFF"]
+
+
+def test_running_again_does_not_get_past_max_failed(write_recipe: Write, root: str) -> None:
+    for _ in range(2):
+        with pytest.raises(TooManyFailed):
+            run(write_recipe(compute="all", max_failed=0.001), root)
+
+
+def test_one_fact_under_two_names(write_recipe: Write, root: str) -> None:
+    export = {"meta": ["width"], "formats": [{"step": "stages.export.parquet.Parquet"}]}
+    run(write_recipe(compute="all", export=export), root)
+    swapped = {"step": "stages.signals.image.Header", "rename": {"width": "height", "height": "width"}}
+    signals = [swapped, {"step": "stages.signals.image.Pixels"}, {"step": "stages.signals.text.CaptionStats"}]
+    result = run(write_recipe(compute="all", export=export, signals=signals), root, name="swapped")
+    assert sum(result["computed"].values()) == 0
+    opened = curate.open_run(result["run"])
+    assert set(opened.table("width")["width"].drop_null().to_pylist()) == {300}
+    assert verify(opened) == []
+
+
+def test_pool_facts_do_not_depend_on_what_earlier_runs_computed(write_recipe: Write, tmp_path: Path) -> None:
+    hashed = [{"step": "stages.signals.hashes.PHash"}, {"step": "stages.signals.text.CaptionStats"}]
+    facts = [{"step": "stages.select.dedup.Duplicates", "by": "phash", "distance": 4}]
+    select = [{"step": "filters.text.CaptionLength", "min_words": 3}, {"step": "stages.select.dedup.OnePerGroup"}]
+    recipe = write_recipe(signals=hashed, facts=facts, select=select)
+    prints = []
+    for name, first in (("straight", None), ("history", "select.0.min_words=1")):
+        root = str(tmp_path / name)
+        if first:
+            run(recipe, root, overrides=[first])
+        manifest = curate.open_run(run(recipe, root)["run"]).manifest
+        prints.append([entry["fingerprint"] for entry in manifest["signals"] if "Duplicates" in entry["step"]])
+    assert prints[0] == prints[1]
+
+
+def test_two_runs_on_one_pool_wait_for_each_other(write_recipe: Write, root: str) -> None:
+    with RunLock(Storage(root), "pool/small/lock"), pytest.raises(Locked, match="pool/small"):
+        run(write_recipe(), root, name="other")
+
+
+def test_a_name_stays_inside_the_root(write_recipe: Write, root: str) -> None:
+    with pytest.raises(RecipeError, match="one word"):
+        run(write_recipe(), root, name="../../evil")
+
+
+@pytest.mark.parametrize("entry", ['{"id": "00"}', "{bad", "not a uid"])
+def test_a_deny_entry_that_matches_nothing_known_is_an_error(root: str, entry: str) -> None:
+    with pytest.raises(RecipeError):
+        add_deny(Storage(root), [entry])

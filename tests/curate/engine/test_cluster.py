@@ -64,6 +64,9 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A bucket on a moto server, found by every process through the environment."""
     import boto3
     from moto.server import ThreadedMotoServer
+    from s3fs import S3FileSystem
+
+    S3FileSystem.clear_instance_cache()  # it may remember another test's server
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()

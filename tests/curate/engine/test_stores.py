@@ -22,6 +22,9 @@ def bucket() -> Iterator[str]:
     """URL of an empty bucket on a moto server on loopback; the environment makes s3fs find it, in workers too."""
     import boto3
     from moto.server import ThreadedMotoServer
+    from s3fs import S3FileSystem
+
+    S3FileSystem.clear_instance_cache()  # it may remember another test's server
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
