@@ -246,7 +246,7 @@ def test_pool_facts_do_not_depend_on_what_earlier_runs_computed(write_recipe: Wr
     assert prints[0] == prints[1]
 
 
-def test_two_runs_on_one_pool_wait_for_each_other(write_recipe: Write, root: str) -> None:
+def test_a_second_run_on_one_pool_is_refused(write_recipe: Write, root: str) -> None:
     with RunLock(Storage(root), "pool/small/lock"), pytest.raises(Locked, match="pool/small"):
         run(write_recipe(), root, name="other")
 
