@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 from dataclasses import asdict
-from typing import Annotated, Any, NoReturn, Optional
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -30,9 +30,9 @@ app.add_typer(deny_app, name="deny")
 
 RecipeArg = Annotated[str, typer.Argument(help="a recipe: path, or its name inside the installed manifests")]
 RunArg = Annotated[str, typer.Argument(help="a run: its folder, or its name under the root")]
-Root = Annotated[Optional[str], typer.Option(help="folder or fsspec URL [CURATE_ROOT, else workspace]")]  # noqa: UP045
-Sets = Annotated[Optional[list[str]], typer.Option("--set", help="path.to.field=value; may be repeated")]  # noqa: UP045
-Plugins = Annotated[Optional[list[str]], typer.Option("--plugins", help="package in which steps may be")]  # noqa: UP045
+Root = Annotated[str | None, typer.Option(help="folder or fsspec URL [CURATE_ROOT, else workspace]")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="path.to.field=value; may be repeated")]
+Plugins = Annotated[list[str] | None, typer.Option("--plugins", help="package in which steps may be")]
 Json = Annotated[bool, typer.Option("--json", help="one JSON object as the last line of standard output")]
 
 
@@ -61,11 +61,11 @@ def run(
     root: Root = None,
     executor: Annotated[str, typer.Option(help="ray or inline; the bytes are the same")] = "ray",
     sets: Sets = None,
-    limit: Annotated[Optional[int], typer.Option(help="enter only the first chunks with so many records")] = None,  # noqa: UP045
-    name: Annotated[Optional[str], typer.Option(help="name of the run's folder [the recipe's]")] = None,  # noqa: UP045
-    workers: Annotated[Optional[int], typer.Option(help="parallel workers [one per core]")] = None,  # noqa: UP045
-    address: Annotated[Optional[str], typer.Option(help="a Ray cluster; the root must be a URL")] = None,  # noqa: UP045
-    max_hours: Annotated[Optional[float], typer.Option(help="stop cleanly after so long")] = None,  # noqa: UP045
+    limit: Annotated[int | None, typer.Option(help="enter only the first chunks with so many records")] = None,
+    name: Annotated[str | None, typer.Option(help="name of the run's folder [the recipe's]")] = None,
+    workers: Annotated[int | None, typer.Option(help="parallel workers [one per core]")] = None,
+    address: Annotated[str | None, typer.Option(help="a Ray cluster; the root must be a URL")] = None,
+    max_hours: Annotated[float | None, typer.Option(help="stop cleanly after so long")] = None,
     plugins: Plugins = None,
     as_json: Json = False,
 ) -> None:
@@ -81,7 +81,7 @@ def run(
 
 @app.command(epilog="Example: `curate status` · `curate status workspace/runs/quickstart`")
 def status(
-    run: Annotated[Optional[str], typer.Argument(help="a run; none: all runs under the root")] = None,  # noqa: UP045
+    run: Annotated[str | None, typer.Argument(help="a run; none: all runs under the root")] = None,
     root: Root = None,
     as_json: Json = False,
 ) -> None:
@@ -140,7 +140,7 @@ def whatif(run: RunArg, sets: Sets = None, root: Root = None, as_json: Json = Fa
 @app.command(epilog="Example: `curate export workspace/runs/quickstart --step stages.export.parquet.Parquet`")
 def export(
     run: RunArg,
-    step: Annotated[Optional[list[str]], typer.Option(help="exporter as a recipe names it [the run's own]")] = None,  # noqa: UP045
+    step: Annotated[list[str] | None, typer.Option(help="exporter as a recipe names it [the run's own]")] = None,
     root: Root = None,
     executor: Annotated[str, typer.Option(help="ray or inline")] = "inline",
     as_json: Json = False,
@@ -177,7 +177,7 @@ def train(
 
 @app.command(epilog="Example: `curate models` · `curate models open_clip:ViT-B-32/laion2b_s34b_b79k`")
 def models(
-    spec: Annotated[Optional[str], typer.Argument(help="a model spec; none: what is embedded")] = None,  # noqa: UP045
+    spec: Annotated[str | None, typer.Argument(help="a model spec; none: what is embedded")] = None,
     as_json: Json = False,
 ) -> None:
     """Models at hand: spec, licence, size, hash."""
