@@ -21,9 +21,6 @@ from curate.plan import Node, Pass, group
 from curate.pool import Facts, Shard
 from curate.schema import SKIPPED
 
-EARLY_ROWS = 1000
-"""`max_failed` is checked during a pass once this many rows are done."""
-
 
 @dataclass(frozen=True)
 class Front:
@@ -55,7 +52,8 @@ class PassRun:
         self.done: dict[int, list[Result]] = defaultdict(list)
         self.chunks: dict[int, list[Chunk]] = {}
         self.blanks: dict[int, list[Chunk]] = defaultdict(list)  # nothing to compute in these, nothing stored
-        self.failed = self.seen = 0
+        self.failed = 0
+        self.entered = sum(decider.rows(shard) for shard in decider.shards)
         self.failures: Counter[str] = Counter()
 
     def run(self) -> None:
@@ -78,7 +76,6 @@ class PassRun:
                 for result in self.context.map([Stage(Front(task)), Stage(Back(task), models)], chunks):
                     self._take(result)
                     tick(result.alive)
-        self._check_failed(final=True)
 
     def _task_nodes(self) -> tuple[Node, ...]:
         """The pass's signals, and earlier steps whose columns they or the pass's filters read."""
@@ -143,7 +140,6 @@ class PassRun:
             self.context.count(label, computed, result.reused[label], result.seconds.get(label, 0.0))
         self.failed += result.failed
         self.failures.update(result.failures)
-        self.seen += result.alive
         self.done[result.shard].append(result)
         chunks = self.chunks[result.shard]
         if len(self.done[result.shard]) == len(chunks):
@@ -203,12 +199,13 @@ class PassRun:
             tables[chunk.start] = _blank(schema, shard.number, chunk.start, chunk.count)
         return pa.concat_tables([tables[start] for start in sorted(tables)])
 
-    def _check_failed(self, final: bool = False) -> None:
+    def _check_failed(self) -> None:
+        """Stop early a run that fails wholesale. The ledger is what counts: it is checked once more when it is written."""
         limit = self.context.recipe.header.max_failed
-        if self.failed > limit * self.seen and (final or self.seen >= EARLY_ROWS):
+        if self.failed > limit * self.entered:
             often = "; ".join(f"{error} ({n})" for error, n in self.failures.most_common(3))
             raise TooManyFailed(
-                f"{self.failed} of {self.seen} samples failed, more than max_failed = {limit:g} allows; most often: "
+                f"{self.failed} of {self.entered} samples failed, more than max_failed = {limit:g} allows; most often: "
                 f"{often}. Mend the source, or raise max_failed"
             )
 
