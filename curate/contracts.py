@@ -116,12 +116,54 @@ class Synth(Signal, ABC):
     lane: ClassVar[Lane] = "model"
 
 
+class Relation(Protocol):
+    """Rows in partitions, on disk once they are many. Equal rows in, equal rows out, however the pool is cut."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        ...
+
+    def map(self, function: Callable[[pa.Table], T]) -> Iterator[T]:
+        """Apply a picklable `function` to each partition; results in their order."""
+        ...
+
+    def regroup(self, split: Callable[[pa.Table], pa.Table], join: Callable[[pa.Table], pa.Table]) -> Relation:
+        """As `Scan.regroup`, from these rows."""
+        ...
+
+
 class Scan(Protocol):
     """The rows that a global step may see, shard by shard, as often as it likes, in a fixed order."""
 
     def map(self, function: Callable[[Columns], T], *names: str) -> Iterator[T]:
-        """Apply `function` to each shard's columns (`names` plus `uid` and `position`); results in shard order."""
+        """Apply a picklable `function` to each shard's columns (`names` plus `uid` and `position`); results in shard
+        order. On a cluster it runs where the workers are."""
         ...
+
+    def regroup(
+        self, split: Callable[[Columns], pa.Table], join: Callable[[pa.Table], pa.Table], *names: str
+    ) -> Relation:
+        """Brings together, out of core, rows that share a key.
+
+        `split` turns a shard's columns into rows with a column `key` (uint64, evenly spread: a hash); `join` gets all
+        rows of some keys at once, in the order of shards, and gives the rows of the result, whatever their columns.
+        How many keys share one call of `join` is the engine's business and must not show in the result's set of rows.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A state that grows with the pool: `rows` have a column `position`, and the rows of a shard, sorted by position,
+    join the bounded `shared` columns when that shard is decided on."""
+
+    shared: State
+    rows: Relation
+
+
+Learned = State | Spread
+"""What `fit` returns."""
 
 
 class PoolFact(Step, ABC):
@@ -135,12 +177,12 @@ class PoolFact(Step, ABC):
         """Columns of the result and their types."""
 
     @abstractmethod
-    def fit(self, scan: Scan, seed: int) -> State:
+    def fit(self, scan: Scan, seed: int) -> Learned:
         """Learn from all rows that have the needed columns."""
 
     @abstractmethod
     def compute(self, columns: Columns, state: State) -> dict[str, Sequence[Any] | np.ndarray]:
-        """The fact for each row of one shard."""
+        """The fact for each row of one shard. `state`: as `fit` gave it; of a `Spread` what belongs to the shard."""
 
 
 class Filter(Step, ABC):
@@ -166,7 +208,7 @@ class Selection(Step, ABC):
     """
 
     @abstractmethod
-    def fit(self, scan: Scan, seed: int) -> State:
+    def fit(self, scan: Scan, seed: int) -> Learned:
         """Learn thresholds from the rows alive before this step."""
 
     @abstractmethod
@@ -174,7 +216,7 @@ class Selection(Step, ABC):
         """Multiplicity, int (n,), for the rows alive before this step."""
 
     def threshold(self, state: State) -> str:
-        """The learned rule in words, for the ledger: `similarity >= 0.2133`."""
+        """The learned rule in words, for the ledger: `similarity >= 0.2133`. Of a `Spread` it sees what is shared."""
         return ""
 
     def bounds(self, state: State) -> Bounds:
