@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,9 @@ from curate import order
 from curate.contracts import Columns, PoolFact, Scan, Selection, State
 from curate.errors import MissingExtra
 from curate.schema import hash_words
+
+BLOCK: Final = 1024
+"""Rows that meet the centroids in one product."""
 
 
 class Clusters(PoolFact):
@@ -50,17 +53,17 @@ class Clusters(PoolFact):
         parts = list(scan.map(partial(_drawn, self.column, seed, cut), self.column))
         words = np.concatenate([part[0] for part in parts])
         vectors = np.concatenate([part[1] for part in parts])[np.lexsort(words.T[::-1])]
-        return {"centroids": _train(_scaled(vectors, self.spherical), min(self.k, rows), self, seed)}
+        return {"centroids": train_centroids(vectors, min(self.k, rows), self.iterations, self.spherical, seed)}
 
     def compute(self, columns: Columns, state: State) -> dict[str, Sequence[Any] | np.ndarray]:
         """The nearest centroid of each row; equally near ones: the lowest."""
         vectors, centroids = columns[self.column], state["centroids"]
         has = _embedded(self.column, columns) == 0
-        nearest, cosine = np.full(len(vectors), None, object), np.full(len(vectors), None, object)
+        cluster, cosine = np.full(len(vectors), None, object), np.full(len(vectors), None, object)
         if has.any():
-            found = _nearest(vectors[has].astype(np.float32), centroids, self.spherical)
-            nearest[has], cosine[has] = found
-        return {"cluster": nearest, "cluster_similarity": cosine}
+            found, similarity = nearest(vectors[has], centroids, self.spherical)
+            cluster[has], cosine[has] = found[:, 0], similarity[:, 0]
+        return {"cluster": cluster, "cluster_similarity": cosine}
 
 
 class ClusterCap(Selection):
@@ -166,28 +169,33 @@ def _drawn(column: str, seed: int, cut: np.ndarray, columns: Columns) -> tuple[n
     return words[taking], columns[column][taking]
 
 
-def _scaled(vectors: np.ndarray, unit: bool) -> np.ndarray:
-    """float32, contiguous; rows of unit length if asked."""
+def scaled(vectors: np.ndarray, unit: bool) -> np.ndarray:
+    """float32 (n, d), contiguous; rows of unit length if asked."""
     vectors = np.ascontiguousarray(vectors, np.float32)
     if not unit:
         return vectors
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
-def _train(vectors: np.ndarray, k: int, options: Clusters, seed: int) -> np.ndarray:
+def train_centroids(vectors: np.ndarray, k: int, iterations: int, spherical: bool, seed: int) -> np.ndarray:
+    """Centroids of k-means by FAISS, float32 (k, d), from float32 (n, d) with n >= k; all n rows are used.
+
+    One thread on a CPU, so that equal rows in equal order give equal bits. Raises MissingExtra without FAISS.
+    """
     try:
         import faiss
     except ImportError as error:
         raise MissingExtra("faiss", extra="cpu") from error
+    vectors = scaled(vectors, spherical)
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)  # the last bits of a sum depend on how many threads made it
     try:
         means = faiss.Kmeans(
             vectors.shape[1],
             k,
-            niter=options.iterations,
+            niter=iterations,
             seed=seed % 2**31,
-            spherical=options.spherical,
+            spherical=spherical,
             gpu=faiss.get_num_gpus() > 0,
             min_points_per_centroid=1,
             max_points_per_centroid=len(vectors),
@@ -198,17 +206,33 @@ def _train(vectors: np.ndarray, k: int, options: Clusters, seed: int) -> np.ndar
     return np.asarray(means.centroids, np.float32).reshape(k, -1)
 
 
-def _nearest(vectors: np.ndarray, centroids: np.ndarray, spherical: bool) -> tuple[np.ndarray, np.ndarray]:
-    """int32 (n,) and cosine float32 (n,), in blocks of rows."""
-    nearest, cosine = np.empty(len(vectors), np.int32), np.empty(len(vectors), np.float32)
-    unit = _scaled(centroids, True)
-    half = np.zeros(len(centroids), np.float32) if spherical else (centroids**2).sum(axis=1) / 2
-    for start in range(0, len(vectors), 1024):
-        block = vectors[start : start + 1024]
-        found = (block @ (unit if spherical else centroids).T - half).argmax(axis=1)
-        nearest[start : start + 1024] = found
-        cosine[start : start + 1024] = (_scaled(block, True) * unit[found]).sum(axis=1)
-    return nearest, cosine
+def nearest(
+    vectors: np.ndarray, centroids: np.ndarray, spherical: bool, count: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """The `count` nearest centroids of each vector, nearest first, and the cosine to each: int32 and float32 (n, count).
+
+    `spherical` compares directions, otherwise distances (L2); of equally near centroids the lower comes first. Rows are
+    multiplied in blocks of one shape, so that a row's result does not depend on how many come with it.
+    """
+    count = min(count, len(centroids))
+    found, cosine = np.empty((len(vectors), count), np.int32), np.empty((len(vectors), count), np.float32)
+    unit = scaled(centroids, True)
+    against, half = (unit.T, None) if spherical else (centroids.T, (centroids**2).sum(axis=1) / 2)
+    block = np.zeros((BLOCK, centroids.shape[1]), np.float32)
+    for start in range(0, len(vectors), BLOCK):
+        rows = len(vectors[start : start + BLOCK])
+        block[:rows], block[rows:] = vectors[start : start + BLOCK], 0
+        near = (block @ against)[:rows]
+        if half is not None:
+            near -= half
+        lines = np.arange(rows)
+        for place in range(count):
+            best = near.argmax(axis=1)
+            found[start : start + rows, place] = best
+            near[lines, best] = -np.inf
+        direction = scaled(block[:rows], True)
+        cosine[start : start + rows] = np.einsum("nd,ncd->nc", direction, unit[found[start : start + rows]])
+    return found, cosine
 
 
 def _member(step: ClusterCap, columns: Columns) -> np.ndarray:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from curate.scan import MemoryScan
-from stages.select.balance import ClusterCap, Clusters, temperature
+from stages.select.balance import ClusterCap, Clusters, nearest, temperature
 
 CLUSTERS = st.lists(st.none() | st.sampled_from([0, 0, 0, 0, 1, 1, 2, 5]), min_size=1, max_size=60)
 SIZES = st.lists(st.integers(0, 5000), min_size=1, max_size=30)
@@ -142,3 +142,30 @@ def test_fewer_rows_than_clusters_and_none_at_all() -> None:
     none = MemoryScan({"image_embedding": np.full((2, 8), np.nan, np.float16)})
     found = step.compute(none.columns, step.fit(none, 0))
     assert list(found["cluster"]) == [None, None]
+
+
+@pytest.mark.parametrize("spherical", [True, False])
+def test_the_nearest_centroids_are_those_of_a_plain_search(spherical: bool) -> None:
+    rng = np.random.default_rng(7)
+    vectors, centroids = rng.normal(size=(1500, 16)).astype(np.float32), rng.normal(size=(40, 16)).astype(np.float32)
+    found, cosine = nearest(vectors, centroids, spherical, count=3)
+    unit = centroids / np.linalg.norm(centroids, axis=1, keepdims=True)
+    angle = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)) @ unit.T
+    apart = -angle if spherical else ((vectors[:, None] - centroids) ** 2).sum(axis=2)
+    assert np.array_equal(found, np.argsort(apart, axis=1, kind="stable")[:, :3])
+    assert np.allclose(cosine, np.take_along_axis(angle, found.astype(np.int64), 1), atol=1e-5)
+
+
+@given(st.integers(1, 60), st.integers(1, 9))
+def test_a_row_does_not_depend_on_those_beside_it(rows: int, count: int) -> None:
+    rng = np.random.default_rng(rows)
+    vectors, centroids = rng.normal(size=(60, 33)).astype(np.float32), rng.normal(size=(9, 33)).astype(np.float32)
+    alone, together = nearest(vectors[:rows], centroids, True, count), nearest(vectors, centroids, True, count)
+    assert np.array_equal(alone[0], together[0][:rows])
+    assert np.array_equal(alone[1], together[1][:rows])
+
+
+def test_equally_near_centroids_come_in_their_order() -> None:
+    centroids = np.array([[0, 1], [1, 0], [1, 0], [2, 0]], np.float32)
+    found, _ = nearest(np.array([[1, 0]], np.float32), centroids, True, count=10)
+    assert found.tolist() == [[1, 2, 3, 0]]
