@@ -29,7 +29,8 @@ def collect_garbage(root: str | None = None, dry_run: bool = False) -> dict[str,
         live = _live_files(pool)
         for folder in ("facts", "index", "shards"):
             stale += [path for path in _files(storage, f"{pool.folder}/{folder}") if path not in live]
-    stale += [path for run in storage.list("runs") for path in _files(storage, f"runs/{run}/spill")]
+    for folder in ("spill", "scratch"):
+        stale += [path for run in storage.list("runs") for path in _files(storage, f"runs/{run}/{folder}")]
     stale += _files(storage, TEMPORARY)
     stale = sorted(set(stale))
     size = sum(int(storage.fs.size(storage.path(path)) or 0) for path in stale)

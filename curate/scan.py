@@ -39,7 +39,7 @@ class MemoryScan:
         self, split: Callable[[Columns], pa.Table], join: Callable[[pa.Table], pa.Table], *names: str
     ) -> Relation:
         """Rows of equal key together, in `partitions` calls of `join`."""
-        return _regrouped(list(self.map(split, *names)), join, self._partitions)
+        return regrouped(list(self.map(split, *names)), join, self._partitions)
 
     def fit(self, step: PoolFact | Selection, seed: int = 0) -> State:
         """What the step learns, as its `compute` or `apply` wants it."""
@@ -76,14 +76,20 @@ class MemoryRelation:
 
     def regroup(self, split: Callable[[pa.Table], pa.Table], join: Callable[[pa.Table], pa.Table]) -> Relation:
         """Rows of equal key together, in as many partitions as these."""
-        return _regrouped([split(part) for part in self._parts], join, len(self._parts))
+        return regrouped([split(part) for part in self._parts], join, len(self._parts))
 
 
 def _same(table: pa.Table) -> pa.Table:
     return table
 
 
-def _regrouped(parts: Sequence[pa.Table], join: Callable[[pa.Table], pa.Table], partitions: int) -> MemoryRelation:
+def partition(keys: np.ndarray, partitions: int) -> np.ndarray:
+    """int64 (n,): the partition of each key (uint64)."""
+    return ((keys >> np.uint64(32)) % np.uint64(partitions)).astype(np.int64)
+
+
+def regrouped(parts: Sequence[pa.Table], join: Callable[[pa.Table], pa.Table], partitions: int) -> MemoryRelation:
+    """Rows of equal key together, in so many calls of `join`."""
     rows = pa.concat_tables(parts)
-    place = (rows["key"].to_numpy() >> np.uint64(32)) % np.uint64(partitions)
+    place = partition(rows["key"].to_numpy(), partitions)
     return MemoryRelation([join(rows.filter(pa.array(place == i))) for i in range(partitions)])

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from curate.contracts import Selection
 from curate.engine.decide import Decider
-from curate.engine.driver import count_fates, fit, tally
+from curate.engine.ledger import count_fates, tally
+from curate.engine.regroup import new_exchange
+from curate.engine.scan import fit
 from curate.funnel import Funnel
+from curate.storage import Storage
 
 
 def whatif(decider: Decider) -> Funnel:
     """The funnel of a plan over stored columns. Rows that reach a rule whose signal was never computed for them are open:
     `needs` counts them, and what is kept is then exact only for the others."""
-    for rule in decider.plan.rules:
-        if isinstance(rule.step, Selection):
-            fit(decider, rule)
+    rows = sum(decider.rows(shard) for shard in decider.shards)
+    with TemporaryDirectory(prefix="curate-") as folder:
+        for rule in decider.plan.rules:
+            if isinstance(rule.step, Selection):
+                fit(decider, rule, new_exchange(Storage(folder), "whatif", rows, None))
+        return _funnel(decider)
+
+
+def _funnel(decider: Decider) -> Funnel:
     found: Counter[str] = Counter()
     needs: Counter[str] = Counter()
     entered = hidden = 0

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from curate.engine.decide import Decider
+from curate.engine.regroup import Exchange, new_exchange
 from curate.errors import Stopped
 from curate.executors import Executor, Stage
 from curate.lock import RunLock
@@ -57,6 +59,11 @@ class Context:
                     raise Stopped("the time limit is reached; what is committed stays, the same command goes on")
         finally:
             self.flush()
+
+    def exchange(self, decider: Decider) -> Exchange:
+        """For one global step: in this process, or on the workers when the pool is large."""
+        rows = sum(decider.rows(shard) for shard in decider.shards)
+        return new_exchange(self.storage, self.folder, rows, None if self.executor.name == "inline" else self.map)
 
     def commit(self, entry: Shard | Facts) -> None:
         """Log that a file counts; segments of the log are written every two seconds."""

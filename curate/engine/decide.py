@@ -5,20 +5,19 @@ Nothing here computes a signal or touches an image, so the same walk serves a ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from curate.columns import identity, to_numpy
-from curate.contracts import Columns, Filter, Selection, State
+from curate.contracts import Filter, Selection, State
+from curate.engine.regroup import ShardState, state_of
 from curate.plan import Node, Plan, Rule
 from curate.pool import Pool, Shard, Stored, read_stored
 from curate.schema import COMPUTED, DECODE, DROPPED, ERROR, FAILED, KEPT, LEDGER, SKIPPED
 
-T = TypeVar("T")
 ALIVE, OUT, BROKEN = 0, 1, 2
 DENY = "deny"
 INGEST = "ingest: "
@@ -69,7 +68,7 @@ class Decider:
         denied: Callable[[pa.Table], list[str | None]],
     ) -> None:
         self.plan, self.pool, self.shards, self.limit, self.denied = plan, pool, shards, limit, denied
-        self.states: dict[int, State] = {}
+        self.states: dict[int, State | ShardState] = {}
         self.fact_fingerprints: dict[
             str, str
         ] = {}  # pool facts are fingerprinted by the pool's content, so at run time
@@ -165,19 +164,20 @@ class Decider:
         return walk
 
     def _apply(self, walk: Walk, rule: Rule) -> None:
-        rows = self._ready(walk, rule.step.inputs())
+        rows = self.ready(walk, rule.step.inputs())
         columns = self.columns(walk.shard, rule.step.inputs(), rows)
         if isinstance(rule.step, Filter):
             times = np.asarray(rule.step.keep(columns), bool).astype(np.int32)
         else:
-            times = rule.step.apply(columns, self.states[rule.number], self.plan.recipe.header.seed).astype(np.int32)
+            state = state_of(self.states[rule.number], walk.shard.number)
+            times = rule.step.apply(columns, state, self.plan.recipe.header.seed).astype(np.int32)
         if times.shape != rows.shape:
             raise ValueError(f"{rule.label} gave {times.shape} decisions for {rows.shape} samples")
         walk.times[rows] *= times
         out = rows[times == 0]
         walk.drop(out, rule.label, self._seen(walk.shard, rule, out))
 
-    def _ready(self, walk: Walk, names: Sequence[str]) -> np.ndarray:
+    def ready(self, walk: Walk, names: Sequence[str]) -> np.ndarray:
         """Rows alive that have the columns; a failed signal fails the row, a missing one is noted."""
         for name in names:
             _, state, node = self.column(walk.shard, name)
@@ -257,33 +257,6 @@ def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 def _short(value: object) -> str:
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 80 else text[:79] + "…"
-
-
-class AliveScan:
-    """What a selection or pool fact sees: rows alive after the rules below `upto` that have the columns.
-
-    `upto` None: all rows that have the columns, whatever the rules say.
-    """
-
-    def __init__(self, decider: Decider, upto: int | None) -> None:
-        self.decider, self.upto = decider, upto
-        self._rows: dict[int, np.ndarray] = {}
-
-    def map(self, function: Callable[[Columns], T], *names: str) -> Iterator[T]:
-        """Results in shard order."""
-        for shard in self.decider.shards:
-            yield function(self.decider.columns(shard, names, self.rows(shard, names)))
-
-    def rows(self, shard: Shard, names: Sequence[str]) -> np.ndarray:
-        """Rows of the shard that are seen."""
-        if self.upto is None:
-            states = [self.decider.column(shard, name)[1] == COMPUTED for name in names if name != "uid"]
-            usable = self.decider.index(shard)["error"].is_null().to_numpy()
-            return np.flatnonzero(np.logical_and.reduce([usable, *states]))
-        if shard.number not in self._rows:  # eight bytes a row alive; every pass of a selection sees the same rows
-            walk = self.decider.walk(shard, self.upto)
-            self._rows[shard.number] = self.decider._ready(walk, [n for n in names if n != "uid"])
-        return self._rows[shard.number]
 
 
 def is_selection(rule: Rule) -> bool:

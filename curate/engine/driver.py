@@ -4,49 +4,28 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 import curate
 from curate.contracts import Selection, Signal
 from curate.deny import read_deny
 from curate.engine.context import Context
-from curate.engine.decide import INGEST, AliveScan, Decider, Walk, ledger_table
+from curate.engine.decide import Decider
 from curate.engine.export import ExportRun
 from curate.engine.facts import run_pool_fact
 from curate.engine.ingest import ingest
+from curate.engine.ledger import Counts, duplicate_uids, write_ledger
 from curate.engine.passes import PassRun
-from curate.errors import CurateError, EnvironmentFault, PoolError, Stopped, TooManyFailed
+from curate.engine.regroup import shared
+from curate.engine.scan import fit
+from curate.errors import CurateError, Stopped
 from curate.plan import Fit, Global, Node, Pass, Rule
 from curate.pool import Shard
-from curate.schema import DROPPED, FAILED, KEPT, uid_words
 from stages.export.card import dataset_card
-
-COUNTED_ROWS = 20_000_000
-"""Up to here duplicate uids are counted: 320 MB."""
-
-
-@dataclass
-class Counts:
-    """The funnel: every record that entered has one fate."""
-
-    entered: int
-    kept: int
-    dropped: dict[str, int]  # rule -> n, in the recipe's order
-    failed: dict[str, int]  # error -> n
-
-    def check(self) -> None:
-        """Raise if a sample was lost or counted twice: a defect of this program, which must never pass silently."""
-        total = self.kept + sum(self.dropped.values()) + sum(self.failed.values())
-        if total != self.entered:
-            raise CurateError(f"{self.entered} samples entered but {total} have a fate: please report this defect")
 
 
 def run_phases(context: Context, limit: int | None) -> tuple[Decider, Counts]:
@@ -54,6 +33,7 @@ def run_phases(context: Context, limit: int | None) -> tuple[Decider, Counts]:
     denied = read_deny(context.storage, context.recipe.header.deny)
     if not context.storage.exists(f"{context.folder}/manifest.json"):
         write_manifest(context, Decider(context.plan, context.pool, [], {}, denied.match), None, "running")
+    context.storage.remove([f"{context.folder}/scratch"])  # of a run that was killed
     shards = ingest(context)
     shards, limits = limited(shards, limit, context.recipe.header.chunk_rows)
     decider = Decider(context.plan, context.pool, shards, limits, denied.match)
@@ -64,9 +44,8 @@ def run_phases(context: Context, limit: int | None) -> tuple[Decider, Counts]:
         elif isinstance(phase, Global):
             run_pool_fact(context, decider, phase)
         elif isinstance(phase, Fit):
-            fit(decider, phase.rule)
-    counts = write_ledger(context, decider)
-    return decider, counts
+            fit(decider, phase.rule, context.exchange(decider))
+    return decider, write_ledger(context, decider)
 
 
 def limited(shards: list[Shard], limit: int | None, chunk_rows: int) -> tuple[list[Shard], dict[int, int]]:
@@ -84,71 +63,6 @@ def limited(shards: list[Shard], limit: int | None, chunk_rows: int) -> tuple[li
         limits[shard.number] = rows
         total += rows
     return found, limits
-
-
-def fit(decider: Decider, rule: Rule) -> None:
-    """A selection learns its threshold from the rows that the rules before it leave."""
-    assert isinstance(rule.step, Selection)
-    decider.states[rule.number] = rule.step.fit(AliveScan(decider, rule.number), decider.plan.recipe.header.seed)
-
-
-def count_fates(walks: Mapping[str, int], rules: list[str], entered: int) -> Counts:
-    """Counts from (fate, rule or error) tallies."""
-    dropped = {rule: walks[f"{DROPPED}\0{rule}"] for rule in ["deny", *rules] if walks.get(f"{DROPPED}\0{rule}")}
-    failed = {key.split("\0", 1)[1]: n for key, n in sorted(walks.items()) if key.startswith(f"{FAILED}\0")}
-    return Counts(entered, walks.get(KEPT, 0), dropped, failed)
-
-
-def tally(walk: Walk) -> Counter[str]:
-    """How many rows of a shard have which fate."""
-    found: Counter[str] = Counter()
-    for fate, rule, error in zip(walk.fate.tolist(), walk.rule, walk.error, strict=True):
-        found[KEPT if fate == 0 else f"{DROPPED}\0{rule}" if fate == 1 else f"{FAILED}\0{error}"] += 1
-    return found
-
-
-def write_ledger(context: Context, decider: Decider) -> Counts:
-    """One fate per record, shard by shard, then the sum is checked."""
-    found: Counter[str] = Counter()
-    entered = 0
-    for shard in decider.shards:
-        walk = decider.finish(shard)
-        missing = {label: int(rows.sum()) for label, rows in walk.unknown.items() if rows.any()}
-        if missing:
-            raise EnvironmentFault(
-                f"shard {shard.number} lacks facts {missing}: another run changed the pool; run again"
-            )
-        context.storage.write_table(f"{context.folder}/ledger/{shard.number:08d}.parquet", ledger_table(walk))
-        found += tally(walk)
-        entered += len(walk.fate)
-    if entered == 0:
-        raise PoolError("no record entered: the source is empty")
-    known = {f"{shard.number:08d}.parquet" for shard in decider.shards}
-    stale = [n for n in context.storage.list(f"{context.folder}/ledger") if n not in known]
-    context.storage.remove(f"{context.folder}/ledger/{name}" for name in stale)
-    counts = count_fates(found, [rule.label for rule in context.plan.rules], entered)
-    counts.check()
-    check_failed(context, counts)
-    return counts
-
-
-def check_failed(context: Context, counts: Counts) -> None:
-    """The run's own check of `max_failed`, over all facts, new and reused; what ingest could not get does not count."""
-    errors = Counter({error: n for error, n in counts.failed.items() if not error.startswith(INGEST)})
-    limit = context.recipe.header.max_failed
-    if errors.total() > limit * counts.entered:
-        raise TooManyFailed(
-            f"{errors.total()} of {counts.entered} samples failed, more than max_failed = {limit:g} allows; most often: "
-            f"{'; '.join(f'{error} ({n})' for error, n in errors.most_common(3))}. Mend the source, or raise max_failed"
-        )
-
-
-def duplicate_uids(decider: Decider) -> int | None:
-    """Records whose uid an earlier record has; None for pools too large to count in memory."""
-    if sum(decider.rows(shard) for shard in decider.shards) > COUNTED_ROWS:
-        return None
-    words = np.concatenate([uid_words(decider.index(shard)["uid"]) for shard in decider.shards])
-    return len(words) - len(np.unique(words, axis=0))
 
 
 def export(context: Context, decider: Decider) -> dict[str, list[dict[str, Any]]]:
@@ -196,7 +110,7 @@ def write_manifest(
             "kept": counts.kept,
             "dropped": counts.dropped,
             "failed": counts.failed,
-            "duplicate_uids": duplicate_uids(decider),
+            "duplicate_uids": duplicate_uids(context, decider),
             "computed": context.computed,
             "reused": context.reused,
             "cost": {label: round(seconds, 3) for label, seconds in context.seconds.items()},
@@ -223,8 +137,8 @@ def _describe_rule(decider: Decider, rule: Rule, counts: Counts | None) -> dict[
     }
     if isinstance(rule.step, Selection):
         state = decider.states.get(rule.number)
-        found["threshold"] = rule.step.threshold(state) if state is not None else ""
-        found["bounds"] = rule.step.bounds(state) if state is not None else {}
+        found["threshold"] = rule.step.threshold(shared(state)) if state is not None else ""
+        found["bounds"] = rule.step.bounds(shared(state)) if state is not None else {}
     else:
         found["threshold"] = rule.text
         found["bounds"] = rule.step.bounds()
@@ -256,6 +170,7 @@ def drive(context: Context, limit: int | None = None) -> dict[str, Any]:
     try:
         decider, counts = run_phases(context, limit)
         exports = export(context, decider)
+        context.storage.remove([f"{context.folder}/scratch"])
         context.pool.compact_log()
         seconds = time.perf_counter() - started
         manifest = write_manifest(context, decider, counts, "complete", exports, seconds)

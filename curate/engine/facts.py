@@ -13,7 +13,9 @@ import pyarrow as pa
 from curate.columns import identity, scatter, to_arrow, to_numpy
 from curate.contracts import PoolFact, State
 from curate.engine.context import Context
-from curate.engine.decide import AliveScan, Decider
+from curate.engine.decide import Decider
+from curate.engine.regroup import ShardState, state_of
+from curate.engine.scan import AliveScan, learn
 from curate.executors import Stage
 from curate.fingerprint import digest
 from curate.plan import Global, Node
@@ -32,7 +34,7 @@ class FactTask:
     storage: Storage
     pool: str
     node: Node
-    state: State
+    state: State | ShardState
     folder: str
 
     def __call__(self) -> Callable[[tuple[Shard, bytes, Inputs]], tuple[Shard, Facts]]:
@@ -59,7 +61,7 @@ class FactTask:
         rows = np.flatnonzero(known)
         seen = {name: to_numpy(array.take(pa.array(rows))) for name, array in columns.items() if name != "uid"}
         ids = {name: values[rows] for name, values in identity(shard.number, index["uid"]).items()}
-        given_columns = step.compute(seen | ids, self.state)
+        given_columns = step.compute(seen | ids, state_of(self.state, shard.number))
         table: dict[str, Any] = {
             "shard": pa.array(np.full(shard.rows, shard.number, np.int32)),
             "row": pa.array(np.arange(shard.rows, dtype=np.int64)),
@@ -91,8 +93,9 @@ def run_pool_fact(context: Context, decider: Decider, phase: Global) -> None:
     """Fit a pool fact on the rows that have its columns, then write it for each shard. Reused when the pool is the same."""
     node, step = phase.node, phase.node.step
     assert isinstance(step, PoolFact)
-    scan = AliveScan(decider, phase.after)
-    masks = {shard.number: _mask(scan, shard, node) for shard in decider.shards}
+    exchange = context.exchange(decider)
+    scan = AliveScan(decider, phase.after, node.inputs, exchange)
+    masks = {shard.number: _mask(scan, shard) for shard in decider.shards}
     name_inputs(context, decider, node, masks)
     node = replace(node, fingerprint=decider.fingerprint(node))
     waiting = [shard for shard in decider.shards if context.pool.found(node.fingerprint, shard) is None]
@@ -102,7 +105,7 @@ def run_pool_fact(context: Context, decider: Decider, phase: Global) -> None:
     if not waiting:
         return
     started = time.perf_counter()
-    state = step.fit(scan, context.recipe.header.seed)
+    state = learn(decider, step, phase.after, exchange)
     folder = f"{context.pool.folder}/facts/{node.fingerprint[:16]}"
     task = FactTask(context.storage, context.pool.name, node, state, folder)
     giver = context.plan.giver
@@ -118,12 +121,13 @@ def run_pool_fact(context: Context, decider: Decider, phase: Global) -> None:
             context.count(node.label, facts.computed, 0, facts.seconds)
             context.event(shard.number, step="fact", fact=node.label, computed=facts.computed, seconds=facts.seconds)
             tick(shard.rows)
+    exchange.clear()
 
 
-def _mask(scan: AliveScan, shard: Shard, node: Node) -> bytes:
+def _mask(scan: AliveScan, shard: Shard) -> bytes:
     """Rows of the shard that the fact sees, as packed bits."""
     mask = np.zeros(shard.rows, bool)
-    mask[scan.rows(shard, node.inputs)] = True
+    mask[scan.rows(shard)] = True
     return np.packbits(mask).tobytes()
 
 

@@ -1,0 +1,109 @@
+"""One fate per record: the ledger's files, the funnel's counts, and the checks that nothing was lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+
+from curate.engine.context import Context
+from curate.engine.decide import INGEST, Decider, Walk, ledger_table
+from curate.engine.scan import over_shards
+from curate.errors import CurateError, EnvironmentFault, PoolError, TooManyFailed
+from curate.pool import Shard
+from curate.schema import DROPPED, FAILED, KEPT, hash_words, uid_words
+
+
+@dataclass
+class Counts:
+    """The funnel: every record that entered has one fate."""
+
+    entered: int
+    kept: int
+    dropped: dict[str, int]  # rule -> n, in the recipe's order
+    failed: dict[str, int]  # error -> n
+
+    def check(self) -> None:
+        """Raise if a sample was lost or counted twice: a defect of this program, which must never pass silently."""
+        total = self.kept + sum(self.dropped.values()) + sum(self.failed.values())
+        if total != self.entered:
+            raise CurateError(f"{self.entered} samples entered but {total} have a fate: please report this defect")
+
+
+def count_fates(walks: Mapping[str, int], rules: list[str], entered: int) -> Counts:
+    """Counts from (fate, rule or error) tallies."""
+    dropped = {rule: walks[f"{DROPPED}\0{rule}"] for rule in ["deny", *rules] if walks.get(f"{DROPPED}\0{rule}")}
+    failed = {key.split("\0", 1)[1]: n for key, n in sorted(walks.items()) if key.startswith(f"{FAILED}\0")}
+    return Counts(entered, walks.get(KEPT, 0), dropped, failed)
+
+
+def tally(walk: Walk) -> Counter[str]:
+    """How many rows of a shard have which fate."""
+    found: Counter[str] = Counter()
+    for fate, rule, error in zip(walk.fate.tolist(), walk.rule, walk.error, strict=True):
+        found[KEPT if fate == 0 else f"{DROPPED}\0{rule}" if fate == 1 else f"{FAILED}\0{error}"] += 1
+    return found
+
+
+def write_ledger(context: Context, decider: Decider) -> Counts:
+    """One fate per record, shard by shard, then the sum is checked."""
+    found: Counter[str] = Counter()
+    exchange = context.exchange(decider)
+    for fates in exchange.run(*over_shards(decider, exchange, partial(_write, context.folder))):
+        found += fates
+    entered = sum(decider.rows(shard) for shard in decider.shards)
+    if entered == 0:
+        raise PoolError("no record entered: the source is empty")
+    known = {f"{shard.number:08d}.parquet" for shard in decider.shards}
+    stale = [n for n in context.storage.list(f"{context.folder}/ledger") if n not in known]
+    context.storage.remove(f"{context.folder}/ledger/{name}" for name in stale)
+    counts = count_fates(found, [rule.label for rule in context.plan.rules], entered)
+    counts.check()
+    check_failed(context, counts)
+    return counts
+
+
+def _write(folder: str, decider: Decider, shard: Shard) -> Counter[str]:
+    walk = decider.finish(shard)
+    missing = {label: int(rows.sum()) for label, rows in walk.unknown.items() if rows.any()}
+    if missing:
+        raise EnvironmentFault(f"shard {shard.number} lacks facts {missing}: another run changed the pool; run again")
+    decider.pool.storage.write_table(f"{folder}/ledger/{shard.number:08d}.parquet", ledger_table(walk))
+    return tally(walk)
+
+
+def check_failed(context: Context, counts: Counts) -> None:
+    """The run's own check of `max_failed`, over all facts, new and reused; what ingest could not get does not count."""
+    errors = Counter({error: n for error, n in counts.failed.items() if not error.startswith(INGEST)})
+    limit = context.recipe.header.max_failed
+    if errors.total() > limit * counts.entered:
+        raise TooManyFailed(
+            f"{errors.total()} of {counts.entered} samples failed, more than max_failed = {limit:g} allows; most often: "
+            f"{'; '.join(f'{error} ({n})' for error, n in errors.most_common(3))}. Mend the source, or raise max_failed"
+        )
+
+
+def duplicate_uids(context: Context, decider: Decider) -> int:
+    """Records whose uid an earlier record has."""
+    exchange = context.exchange(decider)
+    repeats = sum(exchange.regroup(*over_shards(decider, exchange, _uids), _repeats).map(_total))
+    exchange.clear()
+    return repeats
+
+
+def _uids(decider: Decider, shard: Shard) -> pa.Table:
+    words = uid_words(decider.index(shard)["uid"])
+    return pa.table({"key": hash_words(0, words, "uids"), "high": words[:, 0], "low": words[:, 1]})
+
+
+def _repeats(rows: pa.Table) -> pa.Table:
+    distinct = rows.group_by(["high", "low"]).aggregate([]).num_rows
+    return pa.table({"repeats": [rows.num_rows - distinct]})
+
+
+def _total(rows: pa.Table) -> int:
+    return int(np.sum(rows["repeats"].to_numpy()))

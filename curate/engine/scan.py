@@ -1,0 +1,138 @@
+"""What a global step sees of a pool: rows alive at its place, read here or where the workers are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from curate.contracts import Columns, PoolFact, Relation, Selection, State
+from curate.engine.decide import Decider
+from curate.engine.regroup import Exchange, ShardState
+from curate.plan import Plan, Rule
+from curate.pool import Facts, Pool, Shard
+from curate.schema import COMPUTED
+from curate.storage import Storage
+
+T = TypeVar("T")
+Item = tuple[Shard, int, tuple[Facts, ...]]
+"""A shard, how many of its rows entered, and where its columns are."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a worker needs to see a shard as the driver does."""
+
+    plan: Plan
+    storage: Storage
+    pool: str
+    denied: Callable[[pa.Table], list[str | None]]
+    states: Mapping[int, State | ShardState]
+    fact_fingerprints: Mapping[str, str]
+
+    def open(self, item: Item) -> tuple[Decider, Shard]:
+        """A decider of one shard."""
+        shard, rows, facts = item
+        known = {(entry.fingerprint, entry.shard): entry for entry in facts}
+        pool = Pool(self.storage, self.pool, {shard.unit: shard}, known)
+        decider = Decider(self.plan, pool, [shard], {shard.number: rows}, self.denied)
+        decider.states, decider.fact_fingerprints = dict(self.states), dict(self.fact_fingerprints)
+        return decider, shard
+
+
+def over_shards(
+    decider: Decider, exchange: Exchange, function: Callable[[Decider, Shard], T]
+) -> tuple[Callable[[Any], T], Iterable[Any]]:
+    """A function and its items for an exchange: each shard with this decider, or on a worker with one of its own."""
+    if exchange.workers is None:
+        return partial(function, decider), decider.shards
+    pool = decider.pool
+    states, prints = decider.states, decider.fact_fingerprints
+    view = View(decider.plan, pool.storage, pool.name, decider.denied, states, prints)
+    return partial(_opened, view, function), _items(decider)
+
+
+def _items(decider: Decider) -> Iterator[Item]:
+    """The decider's shards, each with all that is stored of it."""
+    prints = [decider.fingerprint(node) for node in decider.plan.nodes]
+    for shard in decider.shards:
+        found = [decider.pool.found(fingerprint, shard) for fingerprint in prints]
+        yield shard, decider.rows(shard), tuple(facts for facts in found if facts is not None)
+
+
+def _opened(view: View, function: Callable[[Decider, Shard], T], item: Item) -> T:
+    return function(*view.open(item))
+
+
+@dataclass
+class AliveScan:
+    """Rows alive after the rules below `upto` that have all of the step's `inputs`; `upto` None: whatever rules say."""
+
+    decider: Decider
+    upto: int | None
+    inputs: Sequence[str]
+    exchange: Exchange
+    _seen: dict[int, bytes] = field(default_factory=dict)
+
+    def map(self, function: Callable[[Columns], T], *names: str) -> Iterator[T]:
+        """Results in shard order."""
+        return self.exchange.run(*self._reading(function, names))
+
+    def regroup(
+        self, split: Callable[[Columns], pa.Table], join: Callable[[pa.Table], pa.Table], *names: str
+    ) -> Relation:
+        """Rows of equal key together, in partitions on disk once they are many."""
+        return self.exchange.regroup(*self._reading(split, names), join)
+
+    def _reading(
+        self, function: Callable[[Columns], T], names: Sequence[str]
+    ) -> tuple[Callable[[Any], T], Iterable[Any]]:
+        if self.exchange.workers is None:
+            return lambda shard: function(self.decider.columns(shard, names, self.rows(shard))), self.decider.shards
+        return over_shards(self.decider, self.exchange, partial(_see, self.upto, self.inputs, names, function))
+
+    def rows(self, shard: Shard) -> np.ndarray:
+        """Rows of the shard that are seen. One bit a row is kept: every pass of a step sees the same rows."""
+        if shard.number not in self._seen:
+            mask = np.zeros(self.decider.rows(shard), bool)
+            mask[visible(self.decider, shard, self.upto, self.inputs)] = True
+            self._seen[shard.number] = np.packbits(mask).tobytes()
+        bits = np.unpackbits(np.frombuffer(self._seen[shard.number], np.uint8), count=self.decider.rows(shard))
+        return np.flatnonzero(bits)
+
+
+def visible(decider: Decider, shard: Shard, upto: int | None, inputs: Sequence[str]) -> np.ndarray:
+    """Row numbers that a step may see."""
+    names = [name for name in inputs if name != "uid"]
+    if upto is not None:
+        return decider.ready(decider.walk(shard, upto), names)
+    states = [decider.column(shard, name)[1] == COMPUTED for name in names]
+    usable = decider.index(shard)["error"].is_null().to_numpy()
+    return np.flatnonzero(np.logical_and.reduce([usable, *states]))
+
+
+def _see(
+    upto: int | None,
+    inputs: Sequence[str],
+    names: Sequence[str],
+    function: Callable[[Columns], T],
+    decider: Decider,
+    shard: Shard,
+) -> T:
+    return function(decider.columns(shard, names, visible(decider, shard, upto, inputs)))
+
+
+def learn(decider: Decider, step: PoolFact | Selection, upto: int | None, exchange: Exchange) -> State | ShardState:
+    """Fit a global step on the rows that it may see."""
+    scan = AliveScan(decider, upto, step.inputs(), exchange)
+    return exchange.learn(step.fit(scan, decider.plan.recipe.header.seed))
+
+
+def fit(decider: Decider, rule: Rule, exchange: Exchange) -> None:
+    """A selection learns its threshold from the rows that the rules before it leave."""
+    assert isinstance(rule.step, Selection)
+    decider.states[rule.number] = learn(decider, rule.step, rule.number, exchange)
