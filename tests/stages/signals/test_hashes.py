@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import tarfile
+from pathlib import Path
 
 import imagehash
 import numpy as np
+import pdqhash
 import pytest
 import skimage.data
 from hypothesis import given
@@ -13,9 +16,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from curate.contracts import Batch
+from curate.errors import SampleError
 from curate.image import decode
-from stages.signals.hashes import PHash, average_hash, dhash, from_hex, phash, to_hex
+from stages.signals.hashes import Pdq, PHash, average_hash, dhash, from_hex, pdq, phash, to_hex
 
+SAMPLE = Path(__file__).parents[3] / "manifests" / "sample"
 PHOTOS = ["astronaut", "chelsea", "coffee", "camera", "rocket"]
 
 
@@ -73,3 +78,61 @@ def test_the_signal_gives_hexadecimal_text() -> None:
 def test_hexadecimal_and_back(values: list[int]) -> None:
     hashes = np.array(values, np.uint64)
     assert from_hex(to_hex(hashes)).tolist() == values
+
+
+def published(picture: Image.Image) -> tuple[str, int]:
+    bits, quality = pdqhash.compute(np.array(picture))
+    return np.packbits(bits.astype(np.uint8)).tobytes().hex(), quality
+
+
+def bits_apart(a: str, b: str) -> int:
+    return int(np.bitwise_count(from_hex([a]) ^ from_hex([b])).sum())
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+@pytest.mark.parametrize("size", [None, (64, 64), (97, 61), (300, 1100)])
+def test_pdq_is_the_published_one(name: str, size: tuple[int, int] | None) -> None:
+    picture = photo(name) if size is None else photo(name).resize(size)
+    hashes, quality = pdq([picture])
+    expected, expected_quality = published(picture)
+    assert bits_apart(to_hex(hashes)[0], expected) <= 2  # sums of floats in another order
+    assert abs(int(quality[0]) - expected_quality) <= 1
+
+
+def test_pdq_of_the_sample_s_reduced_decodes() -> None:
+    apart = []
+    for blob in sample_images(120):
+        try:
+            full, thumb = decode(blob, "full"), decode(blob, "thumb")
+        except SampleError:
+            continue
+        hashes, quality = pdq([thumb])
+        if quality[0] >= 50:
+            apart.append(bits_apart(to_hex(hashes)[0], published(full)[0]))
+    assert len(apart) > 80
+    assert np.mean(np.array(apart) <= 4) >= 0.95  # drawings with frequencies of exactly zero make the rest
+    assert np.median(apart) == 0
+
+
+def sample_images(count: int) -> list[bytes]:
+    with tarfile.open(SAMPLE / "00000.tar") as tar:
+        images = [member for member in tar if not member.name.endswith((".txt", ".json"))]
+        return [tar.extractfile(member).read() for member in images[:count]]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_pdq_of_an_upload_lies_within_31_bits(name: str) -> None:
+    original = photo(name)
+    buffer = io.BytesIO()
+    original.resize((1200, 1200 * original.height // original.width)).save(buffer, "JPEG", quality=60)
+    hashes, _ = pdq([original, decode(buffer.getvalue(), "thumb")])
+    assert bits_apart(*to_hex(hashes)) <= 31
+
+
+def test_pdq_signal() -> None:
+    pictures = [photo("coffee"), Image.new("RGB", (300, 200), "navy"), Image.new("RGB", (4, 90))]
+    found = Pdq().compute(Batch({}, images=pictures))
+    assert found["pdq"][0] == published(pictures[0])[0]
+    assert np.asarray(found["pdq_quality"]).tolist() == [published(pictures[0])[1], 0, 0]
+    assert found["pdq_rgb"][1] == "000080"
+    assert Pdq().compute(Batch({}))["pdq"] == []
