@@ -86,7 +86,7 @@ class Header:
 
 def header(blob: bytes) -> Header:
     """Parse the header only: nothing is decoded, whatever the size. Raises SampleError for what is not an image."""
-    return _describe(_open(blob))
+    return _describe(parse(blob))
 
 
 def reduction(width: int, height: int) -> int:
@@ -101,7 +101,7 @@ def decode(blob: bytes, level: Decoded = "thumb", max_megapixels: float = MAX_ME
     JPEG is reduced inside the decoder (DCT scaling), other formats by box averaging after it. Raises SampleError for
     an image over the limit (before decoding it), for a truncated one, and for what is not an image.
     """
-    image = _open(blob)
+    image = parse(blob)
     facts = _describe(image)
     if facts.megapixels > max_megapixels:
         size = f"{facts.width}x{facts.height} = {facts.megapixels:.0f} Mpx"
@@ -113,7 +113,8 @@ def decode(blob: bytes, level: Decoded = "thumb", max_megapixels: float = MAX_ME
         raise SampleError(_cause(error, facts.format)) from error
 
 
-def _open(blob: bytes) -> ImageFile:
+def parse(blob: bytes) -> ImageFile:
+    """Pillow's image with its header read and nothing decoded. Raises SampleError for what is not an image."""
     for magic, name, parser in _PLUGINS:
         if blob.startswith(magic):
             if name == "WEBP" and len(blob) < 8 + int.from_bytes(blob[4:8], "little"):

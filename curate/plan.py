@@ -16,6 +16,7 @@ from curate.errors import RecipeError
 from curate.fingerprint import digest, fingerprint
 from curate.recipe import Recipe
 from curate.schema import INDEX_COLUMNS
+from stages.export.blur import holds_boxes
 
 DECODE_CHECK = "stages.signals.image.Pixels"
 
@@ -116,8 +117,12 @@ def make_plan(recipe: Recipe) -> Plan:
     for rule in rules:
         for column in rule.step.inputs():
             _check(plan.giver, column, rule.label)
-    for column in (*recipe.header.export.captions, *recipe.header.export.meta):
+    for column in recipe.header.export.columns:
         _check(plan.giver, column, "export")
+    for blur in recipe.header.export.blur:
+        node = plan.giver.get(blur.column)
+        if node is None or not holds_boxes(node.step.gives()[node.given(blur.column)]):
+            raise RecipeError(f"export.blur: the column {blur.column!r} holds no boxes")
     plan.phases = _Phases(plan).arrange()
     return plan
 

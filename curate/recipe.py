@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from curate.catalog import nearest, resolve_step, step_path
 from curate.contracts import Exporter, Filter, PoolFact, Selection, Signal, Source, Step, Synth
 from curate.errors import CurateError, RecipeError
+from stages.export.blur import Blur
 
 Path_ = tuple[str | int, ...]
 
@@ -33,7 +34,20 @@ class Export(BaseModel):
         description="caption columns and their weights; one column is drawn per sample from (seed, uid)",
     )
     meta: tuple[str, ...] = Field(default=(), description="columns that go into each sample's JSON")
+    blur: tuple[Blur, ...] = Field(default=(), description="columns of boxes to blur: `faces`, one mapping, or several")
     formats: tuple[dict[str, Any], ...] = ()
+
+    @field_validator("blur", mode="before")
+    @classmethod
+    def _short_forms(cls, given: Any) -> Any:
+        """A column's name stands for the mapping, one mapping for a list of one."""
+        listed = given if isinstance(given, (list, tuple)) else [given]
+        return tuple({"column": one} if isinstance(one, str) else one for one in listed)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column that the export reads."""
+        return tuple(dict.fromkeys((*self.captions, *self.meta, *(blur.column for blur in self.blur))))
 
 
 class Header(BaseModel):

@@ -28,12 +28,15 @@ from curate.plan import Node, describe
 from curate.pool import Facts, Pool, Shard, read_images, read_stored
 from curate.schema import INDEX, hash_words
 from curate.storage import Storage, sha256_file
+from stages.export.blur import VERSION, Blur, blur_boxes
 from stages.export.checksums import sha256sums
 from stages.export.meta import BASE
 from stages.export.shuffle import BITS, ShardPlan, histogram, order_key
 from stages.export.spill import SpillRow, gather, read_spill, write_spill
 
 BASE_META = ("uid", "url")
+BLURRED = "blurred"
+"""Meta column of an export that blurs: in how many places the image was."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class SpillTask:
     seed: int
     captions: dict[str, float]
     meta: tuple[str, ...]
+    blur: tuple[Blur, ...]
+    max_megapixels: float
     folder: str
 
     def __call__(self) -> Callable[[SpillItem], int]:
@@ -61,6 +66,7 @@ class SpillTask:
         unique = np.unique(rows)
         blobs = read_images(item.tar, index, unique.tolist())
         images = dict(zip(unique.tolist(), blobs, strict=True))
+        blurred = self._blurred(item, index, images)
         words = row_identity(item.shard.number, index["uid"])["uid"][rows]
         keys = order_key(words, np.asarray(item.copies), self.seed)
         columns = {name: self._column(item, index, name).take(pa.array(rows)).to_pylist() for name in self._names()}
@@ -73,6 +79,7 @@ class SpillTask:
             text, source = self._caption({name: columns[name][i] for name in self.captions}, chosen[i])
             meta = {"uid": uids[i].hex(), "url": urls[i] or "", "caption_source": source}
             meta |= {name: _json(columns[name][i]) for name in self.meta if name not in BASE_META}
+            meta |= {BLURRED: blurred[row]} if self.blur else {}
             spilled.append(
                 SpillRow(int(keys[i]), uids[i], int(item.copies[i]), images[row], exts[i], text, json.dumps(meta))
             )
@@ -82,6 +89,22 @@ class SpillTask:
 
     def _names(self) -> list[str]:
         return sorted({*self.captions, *(name for name in self.meta if name not in BASE_META)})
+
+    def _blurred(self, item: SpillItem, index: pa.Table, images: dict[int, bytes]) -> dict[int, int]:
+        """Blur boxes in the images of the given rows, in place; returns how many in each."""
+        rows = pa.array(list(images))
+        columns = [self._column(item, index, blur.column).take(rows).to_pylist() for blur in self.blur]
+        counts = dict.fromkeys(images, 0)
+        for i, row in enumerate(images if self.blur else ()):
+            values = [column[i] for column in columns]
+            done, error = attempt(
+                lambda row=row, values=values: blur_boxes(images[row], self.blur, values, self.max_megapixels),  # type: ignore[misc]
+                f"blurring row {row} of {item.tar}",
+            )
+            if done is None:
+                raise EnvironmentFault(f"row {row} of {item.tar} is kept and cannot be blurred: {error}")
+            images[row], counts[row] = done
+        return counts
 
     def _column(self, item: SpillItem, index: pa.Table, name: str) -> pa.Array:
         if name not in item.facts:
@@ -227,11 +250,13 @@ class ExportRun:
                 "nothing is kept: there is nothing to export; look at the funnel with `curate report`"
             )
         steps = [[describe(step), type(step).version] for step in self.context.recipe.exporters]
-        return digest([content, self.spec.model_dump(mode="json"), steps, seed])[:16]
+        spec = self.spec.model_dump(mode="json")
+        blur = [VERSION, self.context.recipe.header.max_megapixels] if self.spec.blur else []
+        return digest([content, spec, blur, steps, seed])[:16]
 
     def _facts(self, shard: Shard) -> dict[str, tuple[Facts, str]]:
         found: dict[str, tuple[Facts, str]] = {}
-        for column in (*self.spec.captions, *self.spec.meta):
+        for column in self.spec.columns:
             node: Node | None = self.context.plan.giver.get(column)
             facts = self.context.pool.found(self.decider.fingerprint(node), shard) if node else None
             if node is not None and facts is not None:
@@ -255,6 +280,8 @@ class ExportRun:
             context.recipe.header.seed,
             dict(self.spec.captions),
             self.spec.meta,
+            self.spec.blur,
+            context.recipe.header.max_megapixels,
             folder,
         )
         with context.reporter.phase("shuffle kept samples", sum(len(item.rows) for item in self.items)) as tick:
@@ -277,6 +304,7 @@ class ExportRun:
     def _types(self) -> dict[str, pa.DataType]:
         """Arrow types of the meta columns, by the names that they have in the export."""
         found = {"url": pa.string(), "caption_source": pa.string()}
+        found |= {BLURRED: pa.int32()} if self.spec.blur else {}
         for column in self.spec.meta:
             node = self.context.plan.giver.get(column)
             kinds = {c: node.step.gives()[given] for given, c in node.columns.items()} if node else {}

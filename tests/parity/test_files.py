@@ -9,7 +9,6 @@ NOT_YET = {
         "aesthetic_mlp",
         "cat_filter_convention",
         "concept_frequency_search",
-        "datacomp_face_blur_boxes",
         "datacomp_image_based",
         "datacomp_text_based_filter",
         "datacomp_uid_subset_file",
