@@ -12,7 +12,7 @@ Weights are safetensors, or pickles read with `weights_only`; code that comes wi
 
 from __future__ import annotations
 
-from curate.models.encoder import ImageTextEncoder, image_text_encoder, preparer
+from curate.models.encoder import ImageTextEncoder, dimension, image_text_encoder, preparer
 from curate.models.imagenet import Classifier, classifier
 from curate.models.sentences import SentenceEncoder, sentence_encoder
 from curate.models.specs import Resolved, catalog, resolve
@@ -24,6 +24,7 @@ __all__ = [
     "SentenceEncoder",
     "catalog",
     "classifier",
+    "dimension",
     "image_text_encoder",
     "preparer",
     "resolve",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from curate.errors import MissingExtra
-from curate.models.device import in_batches, stacked, unit
+from curate.models.device import Precision, in_batches, stacked, unit
 from curate.models.encoder import ImageTextEncoder
 from curate.models.imagenet import classifier, softmax
 from curate.models.imagenet import prepare as prepare_image
@@ -39,8 +39,9 @@ class DefaultEncoder(ImageTextEncoder):
 
     spec = "default"
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, precision: Precision) -> None:
         """`device`: a torch device by name. Raises MissingExtra where a package of the extra `models` is missing."""
+        self.precision = precision
         self._classifier = classifier("default", device)
         self._sentences = sentence_encoder("default", device)
         self._heads = stored_heads()
@@ -53,7 +54,8 @@ class DefaultEncoder(ImageTextEncoder):
 
     def images_prepared(self, prepared: np.ndarray) -> np.ndarray:
         """uint8 (n, 224, 224, 3) to float32 (n, d), unit rows."""
-        return unit(stacked(in_batches(prepared, self.batch, self.device, self._image_batch), (self.dim,)))
+        found = in_batches(prepared, self.batch, self.device, self._image_batch, self.precision)
+        return unit(stacked(found, (self.dim,)))
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """n strings to float32 (n, d), unit rows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curate.models.device import pick
+from curate.errors import ModelError
+from curate.models.device import Precision, pick
 from curate.models.specs import resolve
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ class ImageTextEncoder(ABC):
     batch: int
     """Rows of every batch that reaches the model."""
     device: torch.device
+    precision: Precision
+    """How it multiplies; see `curate.models.device`."""
 
     @abstractmethod
     def prepare(self, image: Image) -> np.ndarray:
@@ -55,28 +59,29 @@ class ImageTextEncoder(ABC):
         return np.concatenate(rows) if rows else np.zeros((0, self.dim), np.float32)
 
 
-def image_text_encoder(spec: str = "default", device: str = "auto") -> ImageTextEncoder:
-    """Open an encoder; the same spec and device give the same object, so weights are loaded once per process.
+def image_text_encoder(spec: str = "default", device: str = "auto", precision: Precision = "auto") -> ImageTextEncoder:
+    """Open an encoder; equal arguments give the same object, so weights are loaded once per process.
 
-    `spec`: see `curate.models`. `device`: auto, cpu, cuda or cuda:N. Raises ModelError, MissingExtra, EnvironmentFault.
+    `spec`: see `curate.models`. `device`: auto, cpu, cuda or cuda:N. `precision`: auto, fp32 or bf16. Raises
+    ModelError, MissingExtra, EnvironmentFault.
     """
-    return _open(spec, str(pick(device)))
+    return _open(spec, str(pick(device)), precision)
 
 
 @lru_cache(maxsize=4)
-def _open(spec: str, device: str) -> ImageTextEncoder:
+def _open(spec: str, device: str, precision: Precision) -> ImageTextEncoder:
     found = resolve(spec)
     if spec == "default":
         from curate.models.default import DefaultEncoder
 
-        return DefaultEncoder(device)
+        return DefaultEncoder(device, precision)
     if found.kind == "open_clip":
         from curate.models.openclip import OpenClipEncoder
 
-        return OpenClipEncoder(found, device)
+        return OpenClipEncoder(found, device, precision)
     from curate.models.hf import TransformersEncoder
 
-    return TransformersEncoder(found, device)
+    return TransformersEncoder(found, device, precision)
 
 
 @lru_cache(maxsize=4)
@@ -94,3 +99,24 @@ def preparer(spec: str = "default") -> Prepare:
     from curate.models.hf import open_processor
 
     return open_processor(found).prepare
+
+
+def dimension(spec: str = "default") -> int:
+    """Width of the model's shared space, from its configuration: no weights are read and torch is not imported.
+
+    Raises ModelError for an unknown model or a configuration that does not tell.
+    """
+    found = resolve(spec)
+    if found.kind == "embedded":
+        from curate.models.sentences import DIM
+
+        return DIM
+    if found.kind == "open_clip":
+        from curate.models.openclip import architecture_config
+
+        width = architecture_config(found).get("embed_dim")
+    else:
+        width = json.loads((found.path / "config.json").read_text()).get("projection_dim")
+    if not isinstance(width, int):
+        raise ModelError(f"{spec}: its configuration names no embedding width; is it an image-text encoder?")
+    return width

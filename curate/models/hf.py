@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from curate.errors import MissingExtra, ModelError
-from curate.models.device import in_batches, pick, stacked, unit
+from curate.models.device import Precision, in_batches, pick, stacked, unit, upload
 from curate.models.encoder import ImageTextEncoder
 from curate.models.specs import Resolved
 
@@ -34,24 +34,25 @@ class Processor:
         pixels = np.asarray(made["pixel_values"][0]).transpose(1, 2, 0)
         return np.ascontiguousarray(pixels.round().clip(0, 255).astype(np.uint8))
 
-    def normalise(self, prepared: np.ndarray) -> np.ndarray:
+    def normalise(self, prepared: torch.Tensor) -> torch.Tensor:
         """uint8 (n, H, W, 3) to float32 (n, 3, H, W), as the checkpoint's preprocessor_config.json says."""
-        values: np.ndarray = prepared.astype(np.float32)
+        values = prepared.float()
         if self.processor.do_rescale:
-            values = values * np.float32(self.processor.rescale_factor)
+            values = values * self.processor.rescale_factor
         if self.processor.do_normalize:
-            mean, std = (np.array(of, np.float32) for of in (self.processor.image_mean, self.processor.image_std))
-            values = (values - mean) / std
-        return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
+            values = (values - values.new_tensor(self.processor.image_mean)) / values.new_tensor(
+                self.processor.image_std
+            )
+        return values.permute(0, 3, 1, 2).contiguous()
 
 
 class TransformersEncoder(ImageTextEncoder):
     """Opened by `image_text_encoder("hf:…")` or `("file:…")`."""
 
-    def __init__(self, found: Resolved, device: str) -> None:
+    def __init__(self, found: Resolved, device: str, precision: Precision) -> None:
         """Raises ModelError when the folder is no checkpoint of a model with an image and a text tower."""
         transformers = _import()
-        self.spec, self.device = found.spec, pick(device)
+        self.spec, self.device, self.precision = found.spec, pick(device), precision
         self.batch = _GPU_BATCH if self.device.type == "cuda" else _CPU_BATCH
         self._processor = open_processor(found)
         try:
@@ -71,7 +72,8 @@ class TransformersEncoder(ImageTextEncoder):
 
     def images_prepared(self, prepared: np.ndarray) -> np.ndarray:
         """uint8 (n, H, W, 3) to float32 (n, d), unit rows."""
-        return unit(stacked(in_batches(prepared, self.batch, self.device, self._image_batch), (self.dim,)))
+        found = in_batches(prepared, self.batch, self.device, self._image_batch, self.precision)
+        return unit(stacked(found, (self.dim,)))
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """n strings to float32 (n, d), unit rows; padded to and cut at the model's context length."""
@@ -82,18 +84,14 @@ class TransformersEncoder(ImageTextEncoder):
         )
         mask = made.get("attention_mask", np.ones_like(made["input_ids"]))
         tokens = np.stack([made["input_ids"], mask], axis=1).astype(np.int64)
-        return unit(np.concatenate(list(in_batches(tokens, self.batch, self.device, self._text_batch))))
+        return unit(np.concatenate(list(in_batches(tokens, self.batch, self.device, self._text_batch, self.precision))))
 
-    def _image_batch(self, prepared: np.ndarray) -> np.ndarray:
-        import torch
-
-        pixels = torch.from_numpy(self._processor.normalise(prepared)).to(self.device)
+    def _image_batch(self, prepared: np.ndarray) -> torch.Tensor:
+        pixels = self._processor.normalise(upload(prepared, self.device))
         return _pooled(self._model.get_image_features(pixel_values=pixels))
 
-    def _text_batch(self, tokens: np.ndarray) -> np.ndarray:
-        import torch
-
-        ids, mask = torch.from_numpy(tokens).to(self.device).unbind(dim=1)
+    def _text_batch(self, tokens: np.ndarray) -> torch.Tensor:
+        ids, mask = upload(tokens, self.device).unbind(dim=1)
         named = {"attention_mask": mask} if "attention_mask" in self._tokenizer.model_input_names else {}
         return _pooled(self._model.get_text_features(input_ids=ids, **named))
 
@@ -107,10 +105,10 @@ def open_processor(found: Resolved) -> Processor:
         raise ModelError(f"{found.spec}: {found.path} holds no image processor: {error}") from error
 
 
-def _pooled(features: Any) -> np.ndarray:
+def _pooled(features: Any) -> torch.Tensor:
     """transformers 5 wraps the projected embedding in an output object; version 4 gave the tensor."""
     tensor: torch.Tensor = getattr(features, "pooler_output", features)
-    return np.asarray(tensor.float().cpu().numpy())
+    return tensor
 
 
 def _import() -> Any:

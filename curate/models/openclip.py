@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import pickle
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from curate.errors import MissingExtra, ModelError
-from curate.models.device import in_batches, pick, stacked, unit
+from curate.models.device import Precision, in_batches, pick, stacked, unit, upload
 from curate.models.encoder import ImageTextEncoder, Prepare
 from curate.models.specs import Resolved
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
 
 _CPU_BATCH: Final = 8
@@ -24,9 +28,9 @@ _GPU_BATCH: Final = 256
 class OpenClipEncoder(ImageTextEncoder):
     """Opened by `image_text_encoder("open_clip:…")`."""
 
-    def __init__(self, found: Resolved, device: str) -> None:
+    def __init__(self, found: Resolved, device: str, precision: Precision) -> None:
         """Raises ModelError when the weights do not fit the architecture."""
-        self.spec, self.device = found.spec, pick(device)
+        self.spec, self.device, self.precision = found.spec, pick(device), precision
         self.batch = _GPU_BATCH if self.device.type == "cuda" else _CPU_BATCH
         open_clip = _import()
         name = architecture(found.spec)
@@ -50,32 +54,45 @@ class OpenClipEncoder(ImageTextEncoder):
 
     def images_prepared(self, prepared: np.ndarray) -> np.ndarray:
         """uint8 (n, H, W, 3) to float32 (n, d), unit rows."""
-        return unit(stacked(in_batches(prepared, self.batch, self.device, self._image_batch), (self.dim,)))
+        found = in_batches(prepared, self.batch, self.device, self._image_batch, self.precision)
+        return unit(stacked(found, (self.dim,)))
 
     def texts(self, texts: Sequence[str]) -> np.ndarray:
         """n strings to float32 (n, d), unit rows; cut at the model's context length."""
         if not texts:
             return np.zeros((0, self.dim), np.float32)
         tokens = self._tokenizer(list(texts)).numpy()
-        return unit(np.concatenate(list(in_batches(tokens, self.batch, self.device, self._text_batch))))
+        return unit(np.concatenate(list(in_batches(tokens, self.batch, self.device, self._text_batch, self.precision))))
 
-    def _image_batch(self, prepared: np.ndarray) -> np.ndarray:
-        import torch
+    def _image_batch(self, prepared: np.ndarray) -> torch.Tensor:
+        pixels = upload(prepared, self.device).float().div_(255)  # normalised on the device: bytes travel, not floats
+        pixels.sub_(upload(self._mean, self.device)).div_(upload(self._std, self.device))
+        encoded: torch.Tensor = self._model.encode_image(pixels.permute(0, 3, 1, 2).contiguous())
+        return encoded
 
-        pixels = (prepared.astype(np.float32) / 255 - self._mean) / self._std
-        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().to(self.device)
-        return np.asarray(self._model.encode_image(images).float().cpu().numpy())
-
-    def _text_batch(self, tokens: np.ndarray) -> np.ndarray:
-        import torch
-
-        return np.asarray(self._model.encode_text(torch.from_numpy(tokens).to(self.device)).float().cpu().numpy())
+    def _text_batch(self, tokens: np.ndarray) -> torch.Tensor:
+        encoded: torch.Tensor = self._model.encode_text(upload(tokens, self.device))
+        return encoded
 
 
 def architecture(spec: str) -> str:
     """What open_clip calls the model: `ViT-B-32`, or `local-dir:FOLDER`."""
     rest = spec.removeprefix("open_clip:")
     return rest if rest.startswith("local-dir:") else rest.partition("@file:")[0].partition("/")[0]
+
+
+def architecture_config(found: Resolved) -> dict[str, Any]:
+    """open_clip's `model_cfg` without importing it: from the folder, from the package's list of architectures, or, where
+    a program has imported open_clip already, from what it may have added."""
+    name = architecture(found.spec)
+    if name.startswith("local-dir:"):
+        return dict(json.loads((found.path / "open_clip_config.json").read_text())["model_cfg"])
+    if "open_clip" in sys.modules:
+        return sys.modules["open_clip"].get_model_config(name) or {}
+    spec = importlib.util.find_spec("open_clip")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtra("open-clip-torch", extra="models")
+    return dict(json.loads((Path(spec.submodule_search_locations[0]) / "model_configs" / f"{name}.json").read_text()))
 
 
 def open_preparer(found: Resolved) -> Prepare:

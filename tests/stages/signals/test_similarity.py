@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -15,7 +16,10 @@ from safetensors.torch import save_file
 
 from curate.contracts import Batch
 from curate.errors import ModelError
-from stages.signals.similarity import ClipScore, dimension
+from curate.models import dimension
+from curate.plan import make_plan
+from curate.recipe import build_recipe
+from stages.signals.similarity import ClipScore
 
 CONFIG = {
     "embed_dim": 16,
@@ -78,6 +82,15 @@ def test_a_score_does_not_depend_on_the_rest_of_the_batch(model: str) -> None:
     assert all(np.array_equal(np.asarray(alone[name])[0], np.asarray(together[name])[0]) for name in alone)
 
 
+def test_bfloat16_is_an_option_and_close(model: str) -> None:
+    wide, narrow = (ClipScore(model=model, precision=precision) for precision in ("fp32", "bf16"))
+    rows = batch(wide, list(CAPTIONS))
+    one, other = (np.asarray(step.compute(rows)["image_embedding"], np.float32) for step in (wide, narrow))
+    assert not np.array_equal(one, other)
+    assert np.einsum("nd,nd->n", one, other) == pytest.approx(np.ones(4), abs=1e-2)
+    assert np.array_equal(one, np.asarray(ClipScore(model=model).compute(rows)["image_embedding"], np.float32))
+
+
 def test_without_a_caption_there_is_no_score(model: str) -> None:
     step = ClipScore(model=model)
     found = step.compute(batch(step, ["a red square", None]))
@@ -86,6 +99,21 @@ def test_without_a_caption_there_is_no_score(model: str) -> None:
     assert np.isfinite(found["image_embedding"][1]).all()
     none = step.compute(batch(step, [None]))
     assert none["similarity"][0] is None
+
+
+def test_two_models_in_one_recipe_and_a_recipe_that_reuses_one(model: str, tmp_path: Path) -> None:
+    other = {"similarity": "own_similarity", "image_embedding": "own_images", "text_embedding": "own_texts"}
+    signals: list[dict[str, Any]] = [
+        {"step": "stages.signals.similarity.ClipScore"},
+        {"step": "stages.signals.similarity.ClipScore", "model": model, "rename": other},
+    ]
+    pool = {"step": "stages.ingest.webdataset.Webdataset", "path": str(tmp_path / "*.tar")}
+    recipe = {"name": "two", "compute": "all", "pool": pool, "signals": signals}
+    default, own = make_plan(build_recipe(recipe)).nodes
+    assert set(own.columns.values()) == set(other.values())
+    assert default.fingerprint != own.fingerprint
+    (alone,) = make_plan(build_recipe({**recipe, "name": "one", "signals": [{**signals[1], "rename": {}}]})).nodes
+    assert alone.fingerprint == own.fingerprint  # its facts are found, whatever they are called
 
 
 def test_dimensions_come_without_weights() -> None:
