@@ -1,0 +1,60 @@
+"""MetaCLIP (facebookresearch/MetaCLIP@f47f7841): matching, balancing, the WordNet part of its metadata."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stages.select.metaclip import (
+    drawn_texts,
+    entry_probabilities,
+    keep_probabilities,
+    tail_share,
+    tail_threshold,
+)
+from stages.signals.matching import matcher, spaced
+from stages.signals.metadata import entry_names
+
+
+@pytest.mark.parity("metaclip_substring_matching_v1")
+def test_matching_v1(case: dict[str, Any]) -> None:
+    text, expected = case["input"]["text"], case["expected"]
+    assert spaced(text) == expected["spaced_text"]
+    assert matcher(case["input"]["metadata"], "v1").match(text) == expected["matched_ids"]
+
+
+@pytest.mark.parity("metaclip_substring_matching_v2_worldwide")
+def test_matching_v2(case: dict[str, Any]) -> None:
+    found = matcher(case["input"]["metadata"], "v2").match(case["input"]["text"])
+    assert found == case["expected"]["matched_ids"]
+
+
+@pytest.mark.parity("metaclip_metadata_wordnet")
+def test_metadata(case: dict[str, Any]) -> None:
+    entries = entry_names()
+    if "n_entries" in case["expected"]:
+        assert len(entries) == len(set(entries)) == case["expected"]["n_entries"]
+    else:
+        assert (case["input"]["entry"] in entries) == case["expected"]["present"]
+
+
+@pytest.mark.parity("metaclip_balancing")
+def test_balancing(case: dict[str, Any]) -> None:
+    given, expected = case["input"], case["expected"]
+    if "prob" in expected:
+        assert entry_probabilities(np.array(given["counts"]), given["t"]).tolist() == expected["prob"]
+    elif "p" in expected:
+        assert tail_share(np.array(given["counts"]), 20_000) == expected["p"]
+    elif "t" in expected:
+        assert tail_threshold(np.array(given["counts"]), given["p"]) == expected["t"]
+    elif "keep_prob" in expected:
+        probabilities = entry_probabilities(np.array(given["counts"]), given["t"])
+        found = keep_probabilities([given["matched_ids"]], probabilities)
+        assert found[0] == pytest.approx(expected["keep_prob"], rel=1e-12)
+    else:
+        pairs, draws = np.array(given["inverted_index_entry_text"]), np.array(given["uniform_draw_per_row"])
+        probabilities = entry_probabilities(np.array(given["entry_count"]), given["t"])
+        found = drawn_texts(pairs[:, 0], pairs[:, 1], probabilities, draws)
+        assert found.tolist() == expected["kept_text_offsets_sorted_unique"]
