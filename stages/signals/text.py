@@ -37,7 +37,7 @@ class CaptionStats(Signal):
         texts: Sequence[str | None] = batch.columns["text"].tolist()
         captions = [text or "" for text in texts]
         chars = np.fromiter(map(len, captions), np.int32, len(captions))
-        points = _code_points(captions)
+        points = code_points(captions)
         space, letter = _table(str.isspace)[points], _table(str.isalpha)[points]
         ends = np.cumsum(chars, dtype=np.int64)
         begins = ends - chars
@@ -53,7 +53,7 @@ class CaptionStats(Signal):
             "caption_faults": np.array([",".join(faults(text)) for text in captions], object),
         }
         missing = np.array([text is None for text in texts], bool)
-        return {name: _without(values, missing) for name, values in columns.items()}
+        return {name: without(values, missing) for name, values in columns.items()}
 
 
 class Language(Signal):
@@ -80,7 +80,7 @@ class Language(Signal):
         texts: Sequence[str | None] = batch.columns["text"].tolist()
         labels, scores = detect(["" if text is None else text for text in texts], self.model)
         missing = np.array([text is None for text in texts], bool)
-        return {"lang": _without(np.array(labels, object), missing), "lang_score": _without(scores, missing)}
+        return {"lang": without(np.array(labels, object), missing), "lang_score": without(scores, missing)}
 
 
 def language_model(model: str = "default") -> Path:
@@ -115,7 +115,7 @@ def _fasttext(path: Path) -> Any:
     return fasttext.load_model(str(path)).f
 
 
-def _code_points(texts: Sequence[str]) -> np.ndarray:
+def code_points(texts: Sequence[str]) -> np.ndarray:
     """uint32: all texts, one after the other."""
     return np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
 
@@ -132,7 +132,8 @@ def _count(flags: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.ndarra
     return before[ends] - before[begins]
 
 
-def _without(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+def without(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """The values, None where there is no caption, bool (n,)."""
     if not missing.any():
         return values
     values = values.astype(object)
