@@ -32,11 +32,14 @@ def session(path: Path, *, any_size: bool = False) -> InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # files list their constants as inputs too, which is noted as a warning
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    refusals = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
     data = path.read_bytes()
     try:
         model = without_sizes(data) if any_size else data
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime's own exceptions have no base of their own
+    except (ValueError, *refusals) as error:
         raise ModelError(f"{path} is no ONNX model that can be run here: {str(error)[:300]}") from error
 
 
