@@ -1,10 +1,11 @@
-"""How many re-encoded and rescaled copies the perceptual hash finds, with and without its tolerance.
+"""How many re-encoded and rescaled copies perceptual hashes find: pHash with and without its tolerance, and PDQ.
 
     make data && python -m benchmarks hashes
 
 Drawings of `make data`'s OpenClipart pool where it is there, else images of the embedded sample (whose clean rows were
 chosen to survive re-encoding, so that the difference is small). Each gets a copy: 0.9 to 1.15 times the size, JPEG or
-WebP of quality 45 to 74. `found`: copies alike at distance 4. `chance`: pairs of different images that are alike.
+WebP of quality 45 to 74. `found`: copies alike at distance 4, of PDQ's 256 bits at 31. `chance`: pairs of different
+images that are alike. `seconds`: of hashing and of the search for all near pairs among so many random hashes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import io
 import json as jsonlib
 import os
 import tarfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +23,12 @@ from PIL import Image
 
 from curate.errors import SampleError
 from curate.image import decode
-from stages.select.hamming import alike, flat
-from stages.signals.hashes import PHash, phash
+from stages.select.dedup import Duplicates
+from stages.select.hamming import alike, flat, near_pairs, spanning_forest
+from stages.signals.hashes import PHash, pdq, phash
 
-IMAGES, DISTANCE = 400, 4
+IMAGES, DISTANCE, PDQ_DISTANCE = 400, 4, 31
+MIN_QUALITY = Duplicates(by="pdq").min_quality
 
 
 def pool() -> list[Path]:
@@ -61,29 +65,62 @@ def copied(picture: Image.Image, draw: np.random.Generator) -> Image.Image:
     return decode(buffer.getvalue())
 
 
-def measure() -> list[dict[str, float]]:
-    """Per tolerance: images, share of copies found, pairs of different images found."""
+def measure() -> list[dict[str, float | str]]:
+    """Per hash: images, share of copies found, pairs of different images found, milliseconds per image."""
     draw = np.random.default_rng(0)
     pictures = list(originals())
     copies = [copied(picture, draw) for picture in pictures]
-    rows = []
-    for tolerance in (0.0, float(PHash().tolerance)):
-        a, b = phash(pictures, tolerance), phash(copies, tolerance)
+    tolerance = PHash().tolerance
+    rows: list[dict[str, float | str]] = []
+    for name, distance, method in (
+        ("phash, tolerance 0", DISTANCE, lambda images: phash(images)[:, None]),
+        (f"phash, tolerance {tolerance:g}", DISTANCE, lambda images: phash(images, tolerance)[:, None]),
+        ("pdq", PDQ_DISTANCE, telling_pdq),
+    ):
+        begin = time.perf_counter()
+        a, b = method(pictures), method(copies)
+        seconds = time.perf_counter() - begin
         i, j = np.triu_indices(len(a), 1)
         telling = ~flat(a)
-        chance = alike(a[i], a[j], DISTANCE) & telling[i] & telling[j]
-        found = float((alike(a, b, DISTANCE) & telling).mean())
-        rows.append({"tolerance": tolerance, "images": len(a), "found": found, "chance": float(chance.sum())})
+        chance = alike(a[i], a[j], distance) & telling[i] & telling[j]
+        found = float((alike(a, b, distance) & telling).mean())
+        each = 1000 * seconds / len(pictures) / 2
+        rows.append({"hash": name, "images": len(a), "found": found, "chance": float(chance.sum()), "ms": each})
+    return rows
+
+
+def telling_pdq(pictures: Sequence[Image.Image]) -> np.ndarray:
+    """PDQ hashes, uint64 (n, 4); those of too low a quality are zero."""
+    hashes, quality = pdq(pictures)
+    return np.where((quality >= MIN_QUALITY)[:, None], hashes, np.uint64(0))
+
+
+def search() -> list[dict[str, float | str]]:
+    """Seconds to find all near pairs of random hashes, of which one in ten is a copy with two bits flipped."""
+    rows: list[dict[str, float | str]] = []
+    for name, words, distance, count in (
+        ("phash", 1, DISTANCE, 1_000_000),
+        ("phash", 1, 2 * DISTANCE, 1_000_000),
+        ("pdq", 4, PDQ_DISTANCE, 100_000),
+    ):
+        hashes = np.random.default_rng(0).integers(0, 2**64, (count, words), dtype=np.uint64)
+        hashes[::10] = hashes[1::10] ^ np.uint64(3)
+        begin = time.perf_counter()
+        copies = len(spanning_forest(near_pairs(hashes, distance)))
+        seconds = time.perf_counter() - begin
+        rows.append({"hash": name, "distance": distance, "hashes": count, "copies": copies, "seconds": seconds})
     return rows
 
 
 def main(json: bool = False) -> None:
-    """Print the share of copies found, and how many different images would be taken for copies."""
-    rows = measure()
+    """Print the share of copies found, how many different images would be taken for copies, and the time of a search."""
+    rows, searches = measure(), search()
     if json:
-        print(jsonlib.dumps({"benchmark": "hashes", "unit": "share", "rows": rows}))
+        print(jsonlib.dumps({"benchmark": "hashes", "unit": "share", "rows": rows, "search": searches}))
         return
-    print(f"{pool()[0].parent}, distance {DISTANCE}")
+    print(pool()[0].parent)
     for row in rows:
-        pairs = f"{row['chance']:.0f} pairs of different images"
-        print(f"tolerance {row['tolerance']:5.0f}: {row['found']:.1%} of {row['images']:.0f} copies found, {pairs}")
+        pairs = f"{row['chance']:.0f} pairs of different images, {row['ms']:.2f} ms each"
+        print(f"{row['hash']:22}: {row['found']:.1%} of {row['images']:.0f} copies found, {pairs}")
+    for row in searches:
+        print(f"{row['hash']:5} distance {row['distance']:2}: {row['hashes']:9,} hashes in {row['seconds']:.1f} s")

@@ -2,73 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, ClassVar, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
 from curate import order
-from curate.contracts import Columns, PoolFact, Scan, Selection, State
-from stages.select.hamming import components, flat, near_pairs
+from curate.contracts import Columns, PoolFact, Relation, Scan, Selection, Spread, State
+from curate.schema import hash_words
+from stages.select.components import connected
+from stages.select.hamming import Blocks, bands, choose_blocks, flat, pairs_in_bands, spanning_forest
 from stages.signals.hashes import from_hex
 
-PARTITION_ROWS: Final = 1 << 22
-"""Rows (of 48 bytes) that are grouped in memory at a time; a larger pool is scanned once per partition of codes."""
-Codes = tuple[np.ndarray, np.ndarray]
-"""bool (n,): the row has a code; uint64 (n, 2): equal for duplicates."""
-Coded = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""The same, and uint64 (n, 4): the row's rank, of which the lowest comes first."""
+STANDING: Final = ("preference", "uid_high", "uid_low", "position")
+"""Columns of a member of a group; the lowest comes first. `position` is int64, the others uint64."""
+
+
+class Hash(NamedTuple):
+    """A perceptual hash: its column, that of the mean colour, 64-bit words, and how many bits copies may differ in."""
+
+    column: str
+    color: str
+    words: int
+    most: int
+
+
+HASHES: Final = {"phash": Hash("phash", "mean_rgb", 1, 16), "pdq": Hash("pdq", "pdq_rgb", 4, 31)}
 
 
 class Duplicates(PoolFact):
     """Groups images that are the same: by their bytes (sha256), or by perceptual hashes at most `distance` bits apart.
 
-    The hash sees grey only, so mean colours must not differ by more than `color` in any channel. Near pairs are found
-    by exact search over blocks of the hash (Manku et al. 2007) and joined to components, so that groups do not depend
-    on order. The first of a group is the best by `best`, else the one with the lowest uid; ties go to the lowest uid,
-    then position. Only rows that have a duplicate take room: 32 bytes each.
+    A hash sees grey only, so mean colours must not differ by more than `color` in any channel. Near pairs are found by
+    exact search over blocks of the hash and joined to components, so that groups do not depend on order. The first of a
+    group is the best by `best`, else the one with the lowest uid; ties go to the lowest uid, then position. Works out
+    of core; only rows that have a duplicate are remembered.
     """
 
-    by: Literal["bytes", "phash"] = "bytes"
-    distance: int = Field(default=0, ge=0, le=16, description="with phash: bits that may differ, of 64")
-    color: int | None = Field(default=16, ge=0, le=255, description="with phash: levels of 256; null: any colour")
+    by: Literal["bytes", "phash", "pdq"] = "bytes"
+    distance: int = Field(
+        default=0, ge=0, le=31, description="bits that may differ: of 64 up to 16, of PDQ's 256 up to 31"
+    )
+    color: int | None = Field(default=16, ge=0, le=255, description="levels of 256 that may differ; null: any colour")
+    min_quality: int = Field(default=50, ge=0, le=100, description="with pdq: hashes below say nothing of the image")
     best: str | None = Field(default=None, description="column whose highest value is the first of its group")
 
     @model_validator(mode="after")
     def _distance_of_hashes(self) -> Self:
         if self.distance and self.by == "bytes":
-            raise ValueError("distance counts bits of a perceptual hash; it needs by: phash")
+            raise ValueError("distance counts bits of a perceptual hash; it needs by: phash or by: pdq")
+        if self.by != "bytes" and self.distance > HASHES[self.by].most:
+            raise ValueError(f"by: {self.by} takes a distance of at most {HASHES[self.by].most}")
         return self
 
     def inputs(self) -> tuple[str, ...]:
         """The columns that tell duplicates and, if given, the one to rank by."""
-        hashes = ("phash",) if self.color is None else ("phash", "mean_rgb")
-        codes = ("sha256",) if self.by == "bytes" else hashes
+        if self.by == "bytes":
+            codes: tuple[str, ...] = ("sha256",)
+        else:
+            kind = HASHES[self.by]
+            quality = ("pdq_quality",) if self.by == "pdq" else ()
+            codes = (kind.column, *quality, *(() if self.color is None else (kind.color,)))
         return (*codes, self.best) if self.best else codes
 
     def gives(self) -> dict[str, pa.DataType]:
         """dup_group: position of the group's first; dup_rank: 0 for the first; dup_size: 1 where there is no other."""
         return {"dup_group": pa.int64(), "dup_rank": pa.int32(), "dup_size": pa.int32()}
 
-    def fit(self, scan: Scan, seed: int) -> State:
-        """State per row that has a duplicate: its `position` (sorted), `group`, `rank` and `size`, int64 (m,)."""
-        coded = _by_bytes if self.by == "bytes" else partial(_by_look, self, *_looks(scan, self))
-        members = _members(scan, partial(_coded, self.best, coded), self.inputs())
-        members = members[members[:, 3] > 1]
-        members = members[np.argsort(members[:, 0])]
-        return dict(zip(("position", "group", "rank", "size"), members.T.copy(), strict=True))
+    def fit(self, scan: Scan, seed: int) -> Spread:
+        """State per row that has a duplicate: `position`, `group`, `rank` and `size`, int64."""
+        if self.by == "bytes":
+            return Spread({}, scan.regroup(partial(_digests, self.best), _same_digests, *self.inputs()))
+        kind = HASHES[self.by]
+        looks = scan.regroup(partial(_looks, self), partial(_same_looks, kind.words), *self.inputs())
+        blocks = choose_blocks(looks.rows, self.distance, 64 * kind.words)
+        edges = looks.regroup(partial(_banded, blocks), partial(_near, self.distance, self.color, blocks))
+        return ranked(connected(edges))
 
     def compute(self, columns: Columns, state: State) -> dict[str, Sequence[Any] | np.ndarray]:
         """A row without a duplicate, or without a code, is a group of its own."""
-        position = columns["position"].astype(np.int64)
-        group, rank, size = position.copy(), np.zeros(len(position), np.int32), np.ones(len(position), np.int32)
-        at, known = _find(state["position"], position)
-        for column, name in ((group, "group"), (rank, "rank"), (size, "size")):
-            column[known] = state[name][at[known]]
-        return {"dup_group": group, "dup_rank": rank, "dup_size": size}
+        return placed(columns, state)
 
 
 class OnePerGroup(Selection):
@@ -85,113 +101,159 @@ class OnePerGroup(Selection):
         """The columns of `Duplicates` and, if given, the one to rank by."""
         return (*self.needs, self.best) if self.best else self.needs
 
-    def fit(self, scan: Scan, seed: int) -> State:
-        """State: `kept`, positions (sorted) of the one that stays of each group; and how many were `seen`."""
-        members = _members(scan, partial(_regrouped, self.best), self.inputs())
-        return {"kept": np.sort(members[members[:, 2] == 0, 0]), "seen": np.array(len(members))}
+    def fit(self, scan: Scan, seed: int) -> Spread:
+        """State per pair in a group: `position`, `rank` (0 stays); shared: how many `groups`, and pairs `seen` in them."""
+        members = scan.regroup(partial(_alive, self.best), _ordered, *self.inputs())
+        return Spread({"groups": np.array(sum(members.map(_firsts))), "seen": np.array(members.rows)}, members)
 
     def apply(self, columns: Columns, state: State, seed: int) -> np.ndarray:
         """1 for what stays, 0 for the rest."""
-        _, first = _find(state["kept"], columns["position"].astype(np.int64))
-        return ((columns["dup_size"] == 1) | first).astype(np.int64)
+        at, known = _find(state["position"], columns["position"].astype(np.int64))
+        stays = columns["dup_size"] == 1
+        stays[known] = state["rank"][at[known]] == 0
+        return stays.astype(np.int64)
 
     def threshold(self, state: State) -> str:
         """How many of how many stay."""
-        return f"one of each of {len(state['kept'])} groups of {state['seen']} pairs"
+        return f"one of each of {state['groups']} groups of {state['seen']} pairs"
 
 
-def _members(scan: Scan, coded: Callable[[Columns], Coded], names: Sequence[str]) -> np.ndarray:
-    """int64 (m, 4) of all rows with a code: position, the position of its group's first, rank and size of the group."""
-    rows = sum(scan.map(_rows, *names))
-    partitions = -(-rows // PARTITION_ROWS)
-    parts = [_grouped(scan.map(partial(_part, coded, i, partitions), *names)) for i in range(partitions)]
-    return np.concatenate([np.zeros((0, 4), np.int64), *parts])
+def standing(columns: Columns, best: str | None) -> dict[str, np.ndarray]:
+    """`STANDING` of each row: by the highest value of the column `best`, a missing one last, then by uid, then position."""
+    preference = np.zeros(len(columns["position"]), np.uint64)
+    if best is not None:
+        values = columns[best].astype(np.float64)
+        preference = np.where(np.isnan(values), np.iinfo(np.uint64).max, order.descending(values))
+    uids = columns["uid"]
+    words = (preference, uids[:, 0], uids[:, 1], columns["position"].astype(np.int64))
+    return dict(zip(STANDING, words, strict=True))
 
 
-def _rows(columns: Columns) -> int:
-    return len(columns["position"])
+def hashed(*values: np.ndarray) -> np.ndarray:
+    """uint64 (n,): a key for rows of equal values."""
+    key = np.zeros(len(values[0]), np.uint64)
+    for value in values:
+        key = hash_words(0, np.column_stack([key, value.astype(np.uint64)]), "duplicates")
+    return key
 
 
-def _part(coded: Callable[[Columns], Coded], part: int, partitions: int, columns: Columns) -> np.ndarray:
-    """uint64 (m, 6): code and rank of the rows whose code belongs to the partition."""
-    has, codes, ranks = coded(columns)
-    mixed = (codes[:, 0] ^ codes[:, 1]) * np.uint64(0x9E3779B97F4A7C15)
-    has &= (mixed >> np.uint64(32)) % np.uint64(partitions) == part
-    return np.concatenate([codes[has], ranks[has]], axis=1)
+def ranked(members: Relation) -> Spread:
+    """A state for `placed`, from rows with `root` (of their group, int64) and `STANDING`."""
+    return Spread({}, members.regroup(_by_root, _ordered))
 
 
-def _grouped(parts: Iterable[np.ndarray]) -> np.ndarray:
-    """As `_members`, for the rows of one partition."""
-    rows = np.concatenate([np.zeros((0, 6), np.uint64), *parts])
-    rows = rows[np.lexsort(rows.T[::-1])]
-    begins = np.ones(len(rows), bool)
-    begins[1:] = (rows[1:, :2] != rows[:-1, :2]).any(axis=1)
-    start = np.flatnonzero(begins)
-    size = np.diff(np.append(start, len(rows)))
-    position = rows[:, 5].astype(np.int64)
-    rank = np.arange(len(rows)) - np.repeat(start, size)
-    return np.column_stack([position, np.repeat(position[start], size), rank, np.repeat(size, size)])
+def placed(columns: Columns, state: State) -> dict[str, Sequence[Any] | np.ndarray]:
+    """`dup_group`, `dup_rank` and `dup_size` of each row; one that the state does not name is a group of its own."""
+    position = columns["position"].astype(np.int64)
+    group, rank, size = position.copy(), np.zeros(len(position), np.int32), np.ones(len(position), np.int32)
+    at, known = _find(state["position"], position)
+    for column, name in ((group, "group"), (rank, "rank"), (size, "size")):
+        column[known] = state[name][at[known]]
+    return {"dup_group": group, "dup_rank": rank, "dup_size": size}
 
 
-def _coded(best: str | None, codes: Callable[[Columns], Codes], columns: Columns) -> Coded:
-    return *codes(columns), order.ranks(_preference(best, columns), columns)
+def _by_root(rows: pa.Table) -> pa.Table:
+    return rows.append_column("key", pa.array(hashed(rows["root"].to_numpy())))
 
 
-def _by_bytes(columns: Columns) -> Codes:
+def _ordered(table: pa.Table) -> pa.Table:
+    return _grouped([table["root"].to_numpy()], table)
+
+
+def _grouped(codes: list[np.ndarray], table: pa.Table) -> pa.Table:
+    """Position, position of the group's first, rank and size, int64, of rows whose codes are equal."""
+    ranks = [table[name].to_numpy() for name in STANDING]
+    by_code = np.lexsort((*reversed(ranks), *reversed(codes)))
+    start = _begins([code[by_code] for code in codes])
+    size = np.diff(np.append(start, len(by_code)))
+    position = ranks[-1][by_code]
+    rank = np.arange(len(by_code)) - np.repeat(start, size)
+    return pa.table(
+        {"position": position, "group": np.repeat(position[start], size), "rank": rank, "size": np.repeat(size, size)}
+    )
+
+
+def _begins(codes: list[np.ndarray]) -> np.ndarray:
+    """Where runs of equal codes begin."""
+    first = np.ones(len(codes[0]), bool)
+    first[1:] = np.logical_or.reduce([code[1:] != code[:-1] for code in codes])
+    return np.flatnonzero(first)
+
+
+def _digests(best: str | None, columns: Columns) -> pa.Table:
     """128 of the 256 bits of the digest."""
     has, digests = _present(columns["sha256"])
-    codes = np.zeros((len(has), 2), np.uint64)
-    codes[has] = np.frombuffer(b"".join(digests), ">u8").reshape(-1, 4)[:, :2]
-    return has, codes
+    words = np.frombuffer(b"".join(digests), ">u8").astype(np.uint64).reshape(-1, 4)
+    rows = {name: values[has] for name, values in standing(columns, best).items()}
+    return pa.table({"key": hashed(words[:, 0]), "high": words[:, 0], "low": words[:, 1], **rows})
 
 
-def _by_look(step: Duplicates, hashes: np.ndarray, looks: np.ndarray, root: np.ndarray, columns: Columns) -> Codes:
-    """The number of the component that the row's look belongs to."""
-    has, found, colors = _look(step.color is not None, columns)
-    codes = np.zeros((len(has), 2), np.uint64)
-    codes[has, 0] = root[np.searchsorted(looks, _key(hashes, found, colors))]
-    return has, codes
+def _same_digests(table: pa.Table) -> pa.Table:
+    found = _grouped([table["high"].to_numpy(), table["low"].to_numpy()], table)
+    return found.filter(pa.array(found["size"].to_numpy() > 1))
 
 
-def _look(colored: bool, columns: Columns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Bool (n,): rows whose hash says something; of those the hash and the mean colour, uint64 (m,)."""
-    has, digits = _present(columns["phash"])
-    found = from_hex(digits)
-    telling = ~flat(found)
-    has[has] = telling
-    colors = np.zeros(int(telling.sum()), np.uint64)
-    if colored:
-        channels = np.frombuffer(bytes.fromhex("".join(columns["mean_rgb"][has].tolist())), np.uint8).reshape(-1, 3)
-        colors = channels.astype(np.uint64) @ np.array([1 << 16, 1 << 8, 1], np.uint64)
-    return has, found[telling], colors
-
-
-def _key(hashes: np.ndarray, found: np.ndarray, colors: np.ndarray) -> np.ndarray:
-    """uint64 (m,): hash and colour as one number, by the hash's place among all of them."""
-    return (np.searchsorted(hashes, found).astype(np.uint64) << np.uint64(24)) | colors
-
-
-def _looks(scan: Scan, step: Duplicates) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All hashes, all looks (see `_key`), both sorted and distinct, and for each look the first in its component.
-
-    They are held in memory, about 40 bytes each while pairs are searched.
-    """
-    colored = step.color is not None
-    parts = list(scan.map(partial(_look, colored), "phash", *(("mean_rgb",) if colored else ())))
-    found, colors = (np.concatenate([np.zeros(0, np.uint64), *(part[i] for part in parts)]) for i in (1, 2))
-    hashes = _distinct(found)
-    looks = _distinct(_key(hashes, found, colors))
-    pairs = near_pairs(hashes[looks >> np.uint64(24)], step.distance)
+def _looks(step: Duplicates, columns: Columns) -> pa.Table:
+    """Rows whose hash says something: its words, the mean colour, and their standing."""
+    kind = HASHES[step.by]
+    has, digits = _present(columns[kind.column])
+    if step.by == "pdq":
+        digits = columns[kind.column][has := has & (columns["pdq_quality"] >= step.min_quality)].tolist()
+    hashes = from_hex(digits).reshape(-1, kind.words)
+    telling = ~flat(hashes)
+    has[has], hashes = telling, hashes[telling]
+    colors = np.zeros(len(hashes), np.uint64)
     if step.color is not None:
-        channels = looks[:, None] >> np.array([16, 8, 0], np.uint64) & np.uint64(255)
-        pairs = _close(pairs, channels.astype(np.int16), step.color)
-    return hashes, looks, components(len(looks), pairs).astype(np.uint64)
+        channels = np.frombuffer(bytes.fromhex("".join(columns[kind.color][has].tolist())), np.uint8).reshape(-1, 3)
+        colors = channels.astype(np.uint64) @ np.array([1 << 16, 1 << 8, 1], np.uint64)
+    rows = {name: values[has] for name, values in standing(columns, step.best).items()}
+    return pa.table({"key": hashed(*hashes.T, colors), **_words(hashes), "color": colors, **rows})
 
 
-def _distinct(values: np.ndarray) -> np.ndarray:
-    """Sorted. (numpy's `unique` builds a hash table first, which takes longer.)"""
-    values = np.sort(values)
-    return values[np.append(True, values[1:] != values[:-1])[: len(values)]]
+def _words(hashes: np.ndarray) -> dict[str, np.ndarray]:
+    return {f"word{i}": words for i, words in enumerate(hashes.T)}
+
+
+def _same_looks(words: int, table: pa.Table) -> pa.Table:
+    """Beside each row `same`: the lowest position of those that look exactly so."""
+    codes = [table[name].to_numpy() for name in (*(f"word{i}" for i in range(words)), "color")]
+    position = table["position"].to_numpy()
+    by_look = np.lexsort((position, *reversed(codes)))
+    start = _begins([code[by_look] for code in codes])
+    same = np.empty_like(position)
+    same[by_look] = np.repeat(position[by_look][start], np.diff(np.append(start, len(by_look))))
+    return table.append_column("same", pa.array(same))
+
+
+def _banded(blocks: Blocks, table: pa.Table) -> pa.Table:
+    """What rows are like, edges between those that look exactly alike, and one row for each look and band."""
+    rows = {name: table[name].to_numpy() for name in table.column_names}
+    position, same = rows["position"], rows["same"]
+    like = {"key": hashed(position), "a": position, "b": position, **{n: rows[n] for n in STANDING[:-1]}}
+    copy = position != same
+    copies = {"key": hashed(position[copy]), "a": position[copy], "b": same[copy]}
+    hashes = np.column_stack([rows[name] for name in rows if name.startswith("word")])[~copy]
+    each = {"a": position[~copy], **_words(hashes), "color": rows["color"][~copy]}
+    parts = [pa.table(like), pa.table(copies)]
+    for first, bits in bands(hashes, blocks):
+        number = np.full(len(bits), first, np.uint64)
+        parts.append(pa.table({"key": hashed(number, bits), "first": number, **each}))
+    return pa.concat_tables(parts, promote_options="default")
+
+
+def _near(distance: int, color: int | None, blocks: Blocks, table: pa.Table) -> pa.Table:
+    """Edges between looks that are near each other, and what has come along. An edge stays within its key."""
+    banded = table["first"].is_valid().to_numpy()
+    looks = table.filter(pa.array(banded))
+    position = looks["a"].to_numpy()
+    hashes = np.column_stack([looks[f"word{i}"].to_numpy() for i in range(blocks.bits // 64)])
+    pairs = pairs_in_bands(hashes, looks["first"].to_numpy(), blocks, distance)
+    if color is not None:
+        channels = looks["color"].to_numpy()[:, None] >> np.array([16, 8, 0], np.uint64) & np.uint64(255)
+        pairs = _close(pairs, channels.astype(np.int16), color)
+    found = position[spanning_forest(pairs)]
+    rest = table.filter(pa.array(~banded)).select(["a", "b", *STANDING[:-1]])
+    return pa.concat_tables([rest, pa.table({"a": found[:, 0], "b": found[:, 1]})], promote_options="default")
 
 
 def _close(pairs: Iterable[np.ndarray], colors: np.ndarray, limit: int) -> Iterator[np.ndarray]:
@@ -205,19 +267,18 @@ def _present(values: np.ndarray) -> tuple[np.ndarray, list[Any]]:
     return has, values[has].tolist()
 
 
-def _regrouped(best: str | None, columns: Columns) -> Coded:
-    codes = np.zeros((_rows(columns), 2), np.uint64)
-    codes[:, 0] = columns["dup_group"]
-    key = _preference(best, columns) if best else columns["dup_rank"].astype(np.uint64)
-    return columns["dup_size"] > 1, codes, order.ranks(key, columns)
-
-
-def _preference(best: str | None, columns: Columns) -> np.ndarray:
-    """uint64 (n,): low is preferred; a missing value comes last."""
+def _alive(best: str | None, columns: Columns) -> pa.Table:
+    """Members of groups: by the column `best`, else by their rank."""
+    members = columns["dup_size"] > 1
+    rows = standing(columns, best)
     if best is None:
-        return np.zeros(_rows(columns), np.uint64)
-    values = columns[best].astype(np.float64)
-    return np.where(np.isnan(values), np.iinfo(np.uint64).max, order.descending(values))
+        rows["preference"] = columns["dup_rank"].astype(np.uint64)
+    group = columns["dup_group"][members]
+    return pa.table({"key": hashed(group), "root": group, **{name: values[members] for name, values in rows.items()}})
+
+
+def _firsts(table: pa.Table) -> int:
+    return int(np.count_nonzero(table["rank"].to_numpy() == 0))
 
 
 def _find(table: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

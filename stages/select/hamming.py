@@ -1,91 +1,175 @@
-"""Exact search for 64-bit hashes that differ in a few bits, without comparing all pairs."""
+"""Exact search for hashes of 64 or 256 bits that differ in a few, without comparing all pairs.
+
+Block search (Manku, Jain and Das Sarma 2007): of distance + a blocks of the bits at least a agree. Each choice of a
+blocks is a key by which hashes are sorted, so that only those that share a key are compared. The first of the agreeing
+blocks is one of distance + 1: out of core, hashes meet by it (`bands`), and the others are chosen where they met.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import combinations, pairwise
+from collections.abc import Iterable, Iterator
+from itertools import combinations
 from math import comb
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
-FLAT_BITS: Final = 6
-"""A hash with fewer ones, or fewer zeros, comes from a flat or evenly graded image and says nothing of its content."""
+from stages.select.components import components
+
+FLAT_SHARE: Final = 3 / 32
+"""A hash with a lower share of ones, or of zeros, comes from a flat or evenly graded image and says nothing of it."""
+HELD_PAIRS: Final = 1 << 20
+"""Pairs (of 16 bytes) that are held before they are reduced to a forest."""
 
 
-def flat(hashes: np.ndarray) -> np.ndarray:
-    """Boolean (n,): hashes that say nothing."""
-    ones = np.bitwise_count(hashes)
-    return np.minimum(ones, 64 - ones) < FLAT_BITS
+class Blocks(NamedTuple):
+    """How the bits of a hash are cut: into `total` blocks, of which `agreeing` make a key; `bits` of the hash."""
+
+    total: int
+    agreeing: int
+    bits: int
+
+    @property
+    def firsts(self) -> int:
+        """Blocks that can be the first of those that agree."""
+        return self.total - self.agreeing + 1
+
+    def span(self, block: int) -> tuple[int, int]:
+        """The first bit of a block, and how many it has."""
+        low, high = (self.bits * i // self.total for i in (block, block + 1))
+        return low, high - low
 
 
-def alike(a: np.ndarray, b: np.ndarray, distance: int) -> np.ndarray:
-    """Boolean (n,): hashes at most `distance` bits apart, in proportion fewer where one has fewer than 32 ones.
+def choose_blocks(n: int, distance: int, bits: int) -> Blocks:
+    """The choice that sorts and compares n hashes least; the more hashes, the more blocks a key takes.
 
-    Half of a perceptual hash's bits are ones, but those of symmetric drawings: for them half of the frequencies, or
-    more, are zero whatever they show, and with the same allowance flags and stars would all be each other's copies.
-    """
-    ones = np.minimum(np.minimum(np.bitwise_count(a), np.bitwise_count(b)).astype(np.int64), 32)
-    return np.bitwise_count(a ^ b) <= -(-distance * ones // 32)  # rounded up
-
-
-def near_pairs(hashes: np.ndarray, distance: int) -> Iterator[np.ndarray]:
-    """Index pairs, int64 (m, 2), of all hashes (uint64 (n,)) that are `alike`; some come repeatedly.
-
-    Block search (Manku, Jain and Das Sarma 2007): of distance + a blocks at least a agree. Each choice of a blocks is
-    a key by which hashes are sorted, so that only those that share a key are compared. The more hashes, the more
-    blocks a key takes, so that a key is shared by few.
-    """
-    blocks, agreeing = _blocks(len(hashes), distance)
-    masks = _masks(blocks)
-    for chosen in combinations(masks, agreeing):
-        keys = hashes & np.bitwise_or.reduce(np.array(chosen, np.uint64))
-        by_key = np.argsort(keys, kind="stable")
-        yield from _within_runs(hashes, keys[by_key], by_key, distance)
-
-
-def components(n: int, pairs: Iterator[np.ndarray]) -> np.ndarray:
-    """int64 (n,): per item the lowest index that pairs connect it with."""
-    root = np.arange(n)
-    for found in pairs:
-        while True:
-            a, b = root[found[:, 0]], root[found[:, 1]]
-            if np.array_equal(a, b):
-                break
-            np.minimum.at(root, np.maximum(a, b), np.minimum(a, b))
-            while not np.array_equal(root, root[root]):
-                root = root[root]
-    return root
-
-
-def _blocks(n: int, distance: int) -> tuple[int, int]:
-    """How many blocks, and how many of them make a key: the choice that sorts and compares least.
-
-    Sorting costs about ten comparisons per hash; random hashes share a key of b bits with n / 2**b others.
+    Sorting costs about ten comparisons per hash; random hashes share a key of b bits with n / 2**b others. A block has
+    at most 64 bits.
     """
 
     def cost(agreeing: int) -> float:
         blocks = distance + agreeing
-        return comb(blocks, agreeing) * (10 + n / 2 / 2 ** (64 * agreeing / blocks))
+        return comb(blocks, agreeing) * (10 + n / 2 / 2 ** (bits * agreeing / blocks))
 
-    agreeing = min(range(1, 6), key=cost)
-    return distance + agreeing, agreeing
-
-
-def _masks(blocks: int) -> list[int]:
-    edges = [64 * i // blocks for i in range(blocks + 1)]
-    return [(1 << high) - (1 << low) for low, high in pairwise(edges)]
+    agreeing = min(range(max(1, bits // 64 - distance), 6), key=cost)
+    return Blocks(distance + agreeing, agreeing, bits)
 
 
-def _within_runs(hashes: np.ndarray, keys: np.ndarray, by_key: np.ndarray, distance: int) -> Iterator[np.ndarray]:
-    """Compare each hash with the one 1, 2, 3 … places further on, as long as they share the key."""
+def flat(hashes: np.ndarray) -> np.ndarray:
+    """Boolean (n,): hashes, uint64 (n, words), that say nothing."""
+    ones, bits = _ones(hashes), 64 * hashes.shape[-1]
+    return np.minimum(ones, bits - ones) < FLAT_SHARE * bits
+
+
+def allowance(hashes: np.ndarray, distance: int) -> np.ndarray:
+    """int64 (n,): the bits that a copy of each hash, uint64 (n, words), may differ in; rounded up.
+
+    Half of a perceptual hash's bits are ones, but those of symmetric drawings: for them half of the frequencies, or
+    more, are zero whatever they show, and with the same allowance flags and stars would all be each other's copies. So
+    it shrinks in proportion where fewer than half are ones.
+    """
+    half = 32 * hashes.shape[-1]
+    return -(-distance * np.minimum(_ones(hashes), half) // half)
+
+
+def alike(a: np.ndarray, b: np.ndarray, distance: int) -> np.ndarray:
+    """Boolean (n,): hashes, uint64 (n, words), that differ in no more bits than the allowance of both."""
+    return _ones(a ^ b) <= np.minimum(allowance(a, distance), allowance(b, distance))
+
+
+def bands(hashes: np.ndarray, blocks: Blocks) -> Iterator[tuple[int, np.ndarray]]:
+    """Each block that can be the first to agree, and its bits of each hash, uint64 (n,)."""
+    for first in range(blocks.firsts):
+        yield first, _block(hashes, blocks, first)
+
+
+def pairs_in_bands(hashes: np.ndarray, firsts: np.ndarray, blocks: Blocks, distance: int) -> Iterator[np.ndarray]:
+    """Index pairs, int64 (m, 2), of rows with equal `firsts` and bits of that block that are `alike`; some repeatedly.
+
+    Hashes are uint64 (n, words); a row stands for a hash in one of its bands.
+    """
+    allowed = allowance(hashes, distance)
+    for first in range(blocks.firsts):
+        rows = np.flatnonzero(firsts == first)
+        if len(rows) < 2:
+            continue
+        cut = {i: _block(hashes[rows], blocks, i) for i in range(first, blocks.total)}
+        for others in combinations(range(first + 1, blocks.total), blocks.agreeing - 1):
+            keys = _joined([(cut[i], blocks.span(i)[1]) for i in (first, *others)])
+            by_key = np.argsort(keys, kind="stable")
+            yield from _within_runs(hashes, allowed, keys[by_key], rows[by_key])
+
+
+def near_pairs(hashes: np.ndarray, distance: int) -> Iterator[np.ndarray]:
+    """Index pairs, int64 (m, 2), of all hashes, uint64 (n, words), that are `alike`; some come repeatedly."""
+    blocks = choose_blocks(len(hashes), distance, 64 * hashes.shape[1])
+    for first in range(blocks.firsts):
+        yield from pairs_in_bands(hashes, np.full(len(hashes), first), blocks, distance)
+
+
+def spanning_forest(pairs: Iterable[np.ndarray]) -> np.ndarray:
+    """int64 (m, 2): items that pairs connect with a lower one, and the lowest that they are connected with.
+
+    Holds `HELD_PAIRS` and a forest in memory, however many pairs there are.
+    """
+    held, count = [np.zeros((0, 2), np.int64)], 0
+    for found in pairs:
+        held.append(found)
+        count += len(found)
+        if count > HELD_PAIRS:
+            held, count = [_branches(held)], 0
+    return _branches(held)
+
+
+def _branches(pairs: list[np.ndarray]) -> np.ndarray:
+    found = components(pairs)
+    return found[found[:, 0] != found[:, 1]]
+
+
+def _ones(words: np.ndarray) -> np.ndarray:
+    """int64, without the last axis: bits that are one. (numpy sums a short axis slowly.)"""
+    counts = np.bitwise_count(words)
+    total = counts[..., 0].astype(np.int64)
+    for i in range(1, words.shape[-1]):
+        total += counts[..., i]
+    return total
+
+
+def _block(hashes: np.ndarray, blocks: Blocks, block: int) -> np.ndarray:
+    """uint64 (n,): the bits of a block, which may reach into a second word."""
+    low, width = blocks.span(block)
+    word, offset = divmod(low, 64)
+    bits = hashes[:, word] << np.uint64(offset)
+    if offset + width > 64:
+        bits |= hashes[:, word + 1] >> np.uint64(64 - offset)
+    return bits >> np.uint64(64 - width)
+
+
+def _joined(parts: list[tuple[np.ndarray, int]]) -> np.ndarray:
+    """Values of so many bits as one number each, unsigned and as small as may be: numpy sorts 16 bits ten times faster.
+
+    Beyond 64 bits they are mixed, and unequal ones may meet: they are compared anyway.
+    """
+    width = sum(bits for _, bits in parts)
+    keys = np.zeros_like(parts[0][0])
+    for values, bits in parts:
+        keys = (keys << np.uint64(bits)) | values if width <= 64 else keys * np.uint64(0x9E3779B97F4A7C15) + values
+    return keys.astype(np.uint16 if width <= 16 else np.uint32 if width <= 32 else np.uint64)
+
+
+def _within_runs(hashes: np.ndarray, allowed: np.ndarray, keys: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Compare each row with the one 1, 2, 3 … places further on, as long as they share the key."""
     left = np.arange(len(keys) - 1)
     lag = 1
     while len(left):
         left = left[left + lag < len(keys)]
         left = left[keys[left] == keys[left + lag]]
-        a, b = by_key[left], by_key[left + lag]
-        near = alike(hashes[a], hashes[b], distance)
-        if near.any():
-            yield np.column_stack([a[near], b[near]])
+        a, b = rows[left], rows[left + lag]
+        apart = np.zeros(len(left), np.uint8)
+        for word in range(hashes.shape[1]):  # most pairs have too many differences in the first word, or in two
+            apart += np.bitwise_count(hashes[a, word] ^ hashes[b, word])
+            near = apart <= np.minimum(allowed[a], allowed[b])
+            a, b, apart = a[near], b[near], apart[near]
+        if len(a):
+            yield np.column_stack([a, b])
         lag += 1

@@ -41,7 +41,7 @@ class Pdq(Signal):
     """PDQ (Facebook 2019, "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm"): 256 bits.
 
     Copies lie at most 31 bits apart, and hashes of a quality below 50 are not to be compared, as its authors say. The
-    hash is the published one, so that lists of others can be matched: of the reduced decode, which moves 0.06 bits.
+    hash is the published one, so that lists of others can be matched: of the reduced decode, which moves 0.05 bits on average.
     """
 
     image: ClassVar[ImageLevel | None] = "thumb"
@@ -139,13 +139,14 @@ def _shrink(side: int) -> np.ndarray:
 
     At the border the window is cut; an even one reaches one further to the left.
     """
-    window = -(-side // 128)
-    at = np.arange(side)
-    first, last = at + (window + 2) // 2 - window, at + (window + 2) // 2 - 1
-    box = ((at >= first[:, None]) & (at <= last[:, None])).astype(np.float64)
-    box /= box.sum(axis=1, keepdims=True)
+    window, pixels = -(-side // 128), np.arange(side)
+    reach = (window + 2) // 2
     centres = ((np.arange(64) + 0.5) * side / 64).astype(np.int64)
-    return (box[centres] @ box).astype(np.float32)
+    seen = centres[:, None] + np.arange(reach - window, reach)  # what the second mean sees of the first
+    inside = (seen >= 0) & (seen < side)
+    first = (pixels >= seen[..., None] + reach - window) & (pixels < seen[..., None] + reach)
+    means = first * inside[..., None] / np.maximum(first.sum(axis=2, keepdims=True), 1)
+    return (means.sum(axis=1) / inside.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,10 +13,10 @@ from pydantic import ValidationError
 from curate.contracts import Columns
 from curate.scan import MemoryScan
 from filters.duplicates import FirstOfGroup
-from stages.select import dedup
+from stages.select import hamming
 from stages.select.dedup import Duplicates, OnePerGroup
-from stages.select.hamming import alike, components, flat, near_pairs
-from stages.signals.hashes import to_hex
+from stages.select.hamming import alike, choose_blocks, flat, near_pairs, spanning_forest
+from stages.signals.hashes import from_hex, to_hex
 
 BASES = np.random.default_rng(1).integers(0, 2**64, 6, dtype=np.uint64)
 ROWS = st.lists(
@@ -26,7 +28,7 @@ def flipped(base: int, bits: set[int]) -> int:
     return int(BASES[base]) ^ sum(1 << bit for bit in bits)
 
 
-def pool(rows: list[tuple[int, set[int], int]], shards: int = 1) -> MemoryScan:
+def pool(rows: list[tuple[int, set[int], int]], shards: int = 1, partitions: int = 1) -> MemoryScan:
     hashes = np.array([flipped(base, bits) for base, bits, _ in rows], np.uint64)
     rng = np.random.default_rng(7)
     return MemoryScan(
@@ -38,40 +40,45 @@ def pool(rows: list[tuple[int, set[int], int]], shards: int = 1) -> MemoryScan:
             "uid": rng.integers(0, 2**63, (len(rows), 2)).astype(np.uint64),
         },
         shards,
+        partitions,
     )
 
 
+def long_pool(rows: list[tuple[int, set[int], int]], shards: int = 1, partitions: int = 1) -> MemoryScan:
+    """PDQ hashes of four bases; the last row's quality is too low."""
+    draw = np.random.default_rng(5)
+    bases = np.where(draw.permuted(np.tile(np.arange(256) < 128, (6, 1)), axis=1), 1, 0).astype(np.uint8)
+    for i, (base, bits, _) in enumerate(rows):
+        bases = np.append(bases, bases[base : base + 1], axis=0)
+        bases[6 + i, [4 * bit for bit in bits]] ^= 1
+    hashes = np.packbits(bases[6:], axis=1).view(">u8").astype(np.uint64)
+    columns = {
+        "pdq": np.array(to_hex(hashes), object),
+        "pdq_rgb": np.array(["808080"] * len(rows), object),
+        "pdq_quality": np.where(np.arange(len(rows)) == len(rows) - 1, 49, 50),
+    }
+    return MemoryScan(columns, shards, partitions)
+
+
 def facts(step: Duplicates, scan: MemoryScan) -> Columns:
-    found = step.compute(scan.columns, step.fit(scan, 0))
+    found = step.compute(scan.columns, scan.fit(step))
     return {name: np.asarray(values) for name, values in found.items()}
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), unique=True, max_size=30), ROWS, st.integers(0, 8))
 def test_near_pairs_are_all_pairs(apart: list[int], rows: list[tuple[int, set[int], int]], distance: int) -> None:
-    hashes = np.unique(np.array([*apart, *(flipped(base, bits) for base, bits, _ in rows)], np.uint64))
+    hashes = np.unique(np.array([*apart, *(flipped(base, bits) for base, bits, _ in rows)], np.uint64))[:, None]
     found = {tuple(sorted(pair)) for part in near_pairs(hashes, distance) for pair in part.tolist()}
     close = alike(hashes[:, None], hashes[None], distance)
     assert found == {(i, j) for i, j in zip(*np.nonzero(close), strict=True) if i < j}
 
 
-@given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)), max_size=30))
-def test_components(pairs: list[tuple[int, int]]) -> None:
-    expected = list(range(20))
-    for _ in range(20):
-        for a, b in pairs:
-            expected[a] = expected[b] = min(expected[a], expected[b])
-    parts = iter([np.array(pairs[:4], np.int64).reshape(-1, 2), np.array(pairs[4:], np.int64).reshape(-1, 2)])
-    assert components(20, parts).tolist() == expected
-
-
-@given(ROWS, st.integers(1, 4), st.sampled_from([3, 1 << 22]))
+@given(ROWS, st.integers(1, 4), st.integers(1, 5))
 def test_groups_are_components_and_the_best_comes_first(
-    rows: list[tuple[int, set[int], int]], shards: int, memory: int
+    rows: list[tuple[int, set[int], int]], shards: int, partitions: int
 ) -> None:
-    scan = pool(rows, shards)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dedup, "PARTITION_ROWS", memory)
-        found = facts(Duplicates(by="phash", distance=4, best="megapixels"), scan)
+    scan = pool(rows, shards, partitions)
+    found = facts(Duplicates(by="phash", distance=4, best="megapixels"), scan)
     hashes = [flipped(base, bits) for base, bits, _ in rows]
     order = sorted(
         range(len(rows)), key=lambda i: (-scan.columns["megapixels"][i], tuple(scan.columns["uid"][i].tolist()))
@@ -84,9 +91,61 @@ def test_groups_are_components_and_the_best_comes_first(
         assert found["dup_size"][i] == len(members)
 
 
+@given(st.lists(st.lists(st.integers(0, 2**64 - 1), min_size=4, max_size=4), max_size=12), ROWS, st.integers(0, 31))
+def test_near_pairs_of_256_bits(apart: list[list[int]], rows: list[tuple[int, set[int], int]], distance: int) -> None:
+    near = [[flipped(base, bits), *BASES[1:4].tolist()] for base, bits, _ in rows]
+    hashes = np.unique(np.array([*apart, *near], np.uint64), axis=0)
+    found = {tuple(sorted(pair)) for part in near_pairs(hashes, distance) for pair in part.tolist()}
+    close = alike(hashes[:, None], hashes[None], distance)
+    assert found == {(i, j) for i, j in zip(*np.nonzero(close), strict=True) if i < j}
+
+
+@pytest.mark.parametrize("bits", [64, 256])
+@pytest.mark.parametrize("distance", [0, 1, 4, 16])
+def test_blocks_of_large_pools(bits: int, distance: int) -> None:
+    for n in (1, 10**4, 10**9):
+        blocks = choose_blocks(n, distance, bits)
+        spans = [blocks.span(i) for i in range(blocks.total)]
+        assert [low for low, _ in spans] == np.cumsum([0, *(width for _, width in spans[:-1])]).tolist()
+        assert sum(width for _, width in spans) == bits
+        assert max(width for _, width in spans) <= 64
+        assert blocks.firsts == distance + 1
+    assert choose_blocks(10**9, distance, bits).agreeing >= choose_blocks(10**4, distance, bits).agreeing
+
+
+def test_a_forest_of_more_pairs_than_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hamming, "HELD_PAIRS", 50)
+    items = np.random.default_rng(2).permutation(1000)
+    pairs = [np.column_stack([items[i : i + 9], items[i + 1 : i + 10]]) for i in range(0, 990, 9)]
+    forest = spanning_forest(iter(pairs))
+    linked = np.unique(np.concatenate(pairs))
+    assert forest[:, 0].tolist() == linked[1:].tolist()
+    assert set(forest[:, 1].tolist()) == {int(linked[0])}
+
+
+@given(ROWS, st.integers(1, 4), st.integers(1, 5))
+def test_pdq_groups(rows: list[tuple[int, set[int], int]], shards: int, partitions: int) -> None:
+    found = facts(Duplicates(by="pdq", distance=3), long_pool(rows, shards, partitions))
+    known = len(rows) - 1  # the last has too low a quality
+    root = list(range(known))
+    for _ in root:
+        for i in root[:]:
+            for j in range(known):
+                if rows[i][0] == rows[j][0] and len(rows[i][1] ^ rows[j][1]) <= allowed(rows[i], rows[j]):
+                    root[j] = root[i] = min(root[i], root[j])
+    assert found["dup_group"].tolist() == [*root, known]
+
+
+def allowed(a: tuple[int, set[int], int], b: tuple[int, set[int], int]) -> int:
+    """Ones of a base are 128, of the hashes as many more or fewer as bits were flipped."""
+    hashes = [from_hex([text]) for text in long_pool([a, b]).columns["pdq"]]
+    fewest = min(int(np.bitwise_count(words).sum()) for words in hashes)
+    return math.ceil(3 * min(128, fewest) / 128)
+
+
 def test_few_ones_allow_few_differences() -> None:
     full, half, three, two = np.array(
-        [[0x5555555555555555], [0x0055005500550055], [0b111 << 60], [0b11 << 60]], np.uint64
+        [[[0x5555555555555555]], [[0x0055005500550055]], [[0b111 << 60]], [[0b11 << 60]]], np.uint64
     )
     assert alike(full, full ^ three ^ np.uint64(1), 4)
     assert not alike(half, half ^ three, 4)
@@ -98,7 +157,7 @@ def near_components(hashes: list[int], distance: int) -> list[int]:
     for _ in hashes:
         for i, a in enumerate(hashes):
             for j, b in enumerate(hashes):
-                if alike(np.array([a], np.uint64), np.array([b], np.uint64), distance).all():
+                if alike(np.array([[a]], np.uint64), np.array([[b]], np.uint64), distance).all():
                     root[i] = root[j] = min(root[i], root[j])
     return root
 
@@ -126,7 +185,7 @@ def test_same_bytes() -> None:
 
 
 def test_flat_images_are_not_each_other_s_duplicates() -> None:
-    hashes = np.array([1 << 63, 1 << 63, 0, 2**64 - 1], np.uint64)
+    hashes = np.array([[1 << 63], [1 << 63], [0], [2**64 - 1]], np.uint64)
     assert flat(hashes).all()
     step = Duplicates(by="phash", distance=2, color=None)
     found = facts(step, MemoryScan({"phash": np.array(to_hex(hashes), object)}))
@@ -153,13 +212,16 @@ def test_one_per_group_of_those_still_there(rows: list[tuple[int, set[int], int]
     alive = np.array([not dropped >> i & 1 for i in range(len(rows))])
     left = MemoryScan({name: values[alive] for name, values in columns.items()}, 2)
     step = OnePerGroup(best="megapixels")
-    stays = step.apply(left.columns, step.fit(left, 0), 0) > 0
+    stays = step.apply(left.columns, left.fit(step), 0) > 0
     groups = left.columns["dup_group"]
     assert sorted(groups[stays].tolist()) == sorted(set(groups.tolist()))
     quality = left.columns["megapixels"]
     assert all(quality[i] == quality[groups == groups[i]].max() for i in np.flatnonzero(stays))
 
 
-def test_distance_counts_bits_of_a_hash() -> None:
+def test_distances_that_a_hash_cannot_have() -> None:
+    assert Duplicates(by="pdq", distance=31).inputs() == ("pdq", "pdq_quality", "pdq_rgb")
+    with pytest.raises(ValidationError, match="at most 16"):
+        Duplicates(by="phash", distance=17)
     with pytest.raises(ValidationError, match="it needs by: phash"):
         Duplicates(distance=4)
