@@ -21,7 +21,7 @@ from curate.schema import COMPUTED, DECODE, DROPPED, ERROR, FAILED, KEPT, LEDGER
 ALIVE, OUT, BROKEN = 0, 1, 2
 DENY = "deny"
 INGEST = "ingest: "
-CACHE_BYTES = 256 << 20
+CACHE_BYTES = 64 << 20
 
 
 @dataclass
