@@ -15,7 +15,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from curate.contracts import Batch, ImageLevel, Signal
-from curate.errors import MissingExtra
+from curate.models.text_detector import rapidocr_stage, text_detector
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -78,25 +78,22 @@ class TextInImage(Signal):
         size = np.array([image.width, image.height], np.float32)
         texts: list[str] = []
         words: list[dict[str, Any]] = []
-        area = 0.0
+        covered = 0.0
         for quad in self._quads(pixels):
             line = _read_line(_crop(pixels, quad), _stands(quad))
             if line is None or line.score < self.min_score:
                 continue
-            area += _area(quad / size)
+            covered += area(quad / size)
             for word, start, end in line.words:
                 box = _box(_part(quad, start, end) / size)
                 words.append({"text": word, "box": box, "score": line.score, "line": len(texts)})
             texts.append(line.text)
-        return "\n".join(texts), words, min(1.0, area)
+        return "\n".join(texts), words, min(1.0, covered)
 
     def _quads(self, pixels: np.ndarray) -> np.ndarray:
         """float32 (k, 4, 2): corners of the lines in px from the top left, clockwise; in reading order."""
-        found = _detector(self.side)(pixels)
-        if found.boxes is None or len(found.boxes) == 0:
-            return np.zeros((0, 4, 2), np.float32)
-        quads = np.asarray(found.boxes, np.float32)
-        areas = np.array([_area(quad) for quad in quads])
+        quads = text_detector(side=self.side)(pixels[:, :, ::-1]).quads
+        areas = np.array([area(quad) for quad in quads])
         largest = np.sort(np.argsort(-areas, kind="stable")[: self.max_lines])
         return quads[largest]
 
@@ -179,28 +176,12 @@ def _box(points: np.ndarray) -> list[float]:
     return [float(low[0]), float(low[1]), float(high[0]), float(high[1])]
 
 
-def _area(quad: np.ndarray) -> float:
-    """Shoelace formula."""
+def area(quad: np.ndarray) -> float:
+    """Of a polygon, float (k, 2), by the shoelace formula."""
     x, y = quad[:, 0], quad[:, 1]
     return float(abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2)
 
 
-@lru_cache(maxsize=4)
-def _detector(side: int) -> Any:
-    return _engine({"Global.use_rec": False, "Det.limit_side_len": side, "Det.limit_type": "max"})
-
-
 @lru_cache(maxsize=1)
 def _reader() -> Any:
-    return _engine({"Global.use_det": False, "Global.return_word_box": True})
-
-
-def _engine(params: dict[str, Any]) -> Any:
-    """One stage with its switches fixed: RapidOCR keeps a switch given to a call for later calls of any thread."""
-    try:
-        from rapidocr import RapidOCR
-    except ImportError as error:
-        raise MissingExtra("rapidocr", extra="models") from error
-    threads = {f"EngineConfig.onnxruntime.{kind}_op_num_threads": 1 for kind in ("intra", "inter")}
-    common = {"Global.use_cls": False, "Global.use_preprocess_img": False, "Global.log_level": "error"}
-    return RapidOCR(params={**common, **threads, **params})
+    return rapidocr_stage({"Global.use_det": False, "Global.return_word_box": True})
