@@ -11,7 +11,7 @@ from typing import Any
 
 from curate.catalog import operator_plugins
 from curate.errors import PoolError, RecipeError
-from curate.plan import Plan, make_plan
+from curate.planner import Plan, make_plan
 from curate.recipe import Recipe, build_recipe, load_recipe
 from curate.storage import Storage, default_root
 

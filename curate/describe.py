@@ -9,7 +9,7 @@ from curate.api import plan as make
 from curate.contracts import Signal
 from curate.funnel import Funnel
 from curate.inspect import open_run
-from curate.plan import Fit, Global, Node, Pass, Phase, Plan, describe, images_read
+from curate.planner import Fit, Global, Node, Pass, Phase, Plan, describe, images_read
 from curate.pool import Pool
 from curate.storage import Storage, default_root
 

@@ -25,7 +25,7 @@ from curate.deny import read_deny
 from curate.engine.decide import Decider
 from curate.errors import RunError, SampleError
 from curate.funnel import Funnel
-from curate.plan import Plan, make_plan
+from curate.planner import Plan, make_plan
 from curate.pool import Pool, Shard
 from curate.recipe import Recipe, build_recipe
 from curate.schema import INDEX_COLUMNS, LEDGER, uid_words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+import curate
 
 ROOT = Path(__file__).parent.parent
 CARRIED = {"curate", "stages", "filters", "synth", "trainer", "manifests"}
@@ -75,3 +78,9 @@ def test_wheel_works_in_a_clean_environment_with_base_dependencies_only(wheel: P
 
     assert "Usage: curate" in run(python.with_name("curate"), "--help", cwd=tmp_path)
     assert imported(python, tmp_path, "curate", "stages", "filters", "synth").isdisjoint(HEAVY)
+
+
+def test_no_module_hides_a_public_name() -> None:
+    """Once imported, `curate/plan.py` would take the place of the function `curate.plan`."""
+    hidden = [name for name in curate.__all__ if importlib.util.find_spec(f"curate.{name}")]
+    assert hidden == []

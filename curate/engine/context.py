@@ -13,7 +13,7 @@ from curate.engine.regroup import Exchange, new_exchange
 from curate.errors import Stopped
 from curate.executors import Executor, Stage
 from curate.lock import RunLock
-from curate.plan import Plan
+from curate.planner import Plan
 from curate.pool import Facts, Pool, Shard
 from curate.progress import Reporter
 from curate.recipe import Recipe

@@ -14,7 +14,7 @@ import pyarrow as pa
 from curate.columns import identity, to_numpy
 from curate.contracts import Filter, Selection, State
 from curate.engine.regroup import ShardState, state_of
-from curate.plan import Node, Plan, Rule
+from curate.planner import Node, Plan, Rule
 from curate.pool import Pool, Shard, Stored, read_stored
 from curate.schema import COMPUTED, DECODE, DROPPED, ERROR, FAILED, KEPT, LEDGER, SKIPPED
 

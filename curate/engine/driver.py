@@ -23,7 +23,7 @@ from curate.engine.passes import PassRun
 from curate.engine.regroup import shared
 from curate.engine.scan import fit
 from curate.errors import CurateError, Stopped
-from curate.plan import Fit, Global, Node, Pass, Rule
+from curate.planner import Fit, Global, Node, Pass, Rule
 from curate.pool import Shard
 from stages.export.card import dataset_card
 

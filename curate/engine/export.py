@@ -24,7 +24,7 @@ from curate.engine.decide import Decider
 from curate.errors import EnvironmentFault
 from curate.executors import Stage
 from curate.fingerprint import digest
-from curate.plan import Node, describe
+from curate.planner import Node, describe
 from curate.pool import Facts, Pool, Shard, read_images, read_stored
 from curate.schema import INDEX, hash_words
 from curate.storage import Storage, sha256_file

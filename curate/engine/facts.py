@@ -18,7 +18,7 @@ from curate.engine.regroup import ShardState, state_of
 from curate.engine.scan import AliveScan, learn
 from curate.executors import Stage
 from curate.fingerprint import digest
-from curate.plan import Global, Node
+from curate.planner import Global, Node
 from curate.pool import Facts, Pool, Shard, read_stored
 from curate.schema import COMPUTED, SKIPPED, error_column, state_column
 from curate.storage import Storage

@@ -17,7 +17,7 @@ from curate.engine.worker import PassWorker
 from curate.errors import TooManyFailed
 from curate.executors import Stage
 from curate.fingerprint import digest
-from curate.plan import Node, Pass, group
+from curate.planner import Node, Pass, group
 from curate.pool import Facts, Shard
 from curate.schema import SKIPPED
 

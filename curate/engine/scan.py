@@ -13,7 +13,7 @@ import pyarrow as pa
 from curate.contracts import Columns, PoolFact, Relation, Selection, State
 from curate.engine.decide import Decider
 from curate.engine.regroup import Exchange, ShardState
-from curate.plan import Plan, Rule
+from curate.planner import Plan, Rule
 from curate.pool import Facts, Pool, Shard
 from curate.schema import COMPUTED
 from curate.storage import Storage

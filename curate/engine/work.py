@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate.columns import identity, scatter, to_numpy
-from curate.plan import Node, Rule
+from curate.planner import Node, Rule
 from curate.pool import Facts, Shard
 from curate.schema import COMPUTED, ERROR, SKIPPED
 from curate.storage import Storage

@@ -20,7 +20,7 @@ from curate.engine.probe import find_crashers
 from curate.engine.work import Chunk, PassTask, Result, Work
 from curate.errors import CurateError
 from curate.image import decode, header
-from curate.plan import Node, Rule, group
+from curate.planner import Node, Rule, group
 from curate.pool import read_images, read_stored
 from curate.schema import COMPUTED, DECODE, ERROR, SKIPPED, error_column, state_column
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from curate.columns import to_numpy
 from curate.engine.decide import Decider
 from curate.errors import RunError
-from curate.plan import Plan
+from curate.planner import Plan
 from curate.pool import Shard
 from curate.schema import COMPUTED, FAILED, KEPT, hash_words, uid_words
 

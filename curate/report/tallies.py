@@ -10,7 +10,7 @@ import numpy as np
 
 from curate.contracts import Filter
 from curate.engine.decide import DENY
-from curate.plan import Rule
+from curate.planner import Rule
 from curate.report.part import Part, Place
 from curate.schema import COMPUTED
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from curate.errors import RecipeError
-from curate.plan import make_plan
+from curate.planner import make_plan
 from curate.recipe import load_recipe
 
 HEAD = "name: r\npool: {step: stages.ingest.webdataset.Webdataset, path: x.tar}\n"

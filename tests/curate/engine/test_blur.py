@@ -17,7 +17,7 @@ from PIL import Image
 import curate
 from curate.errors import RecipeError
 from curate.image import decode
-from curate.plan import make_plan
+from curate.planner import make_plan
 from curate.recipe import load_recipe
 from curate.verify import verify
 

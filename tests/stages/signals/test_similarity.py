@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from curate.contracts import Batch
 from curate.errors import ModelError
 from curate.models import dimension
-from curate.plan import make_plan
+from curate.planner import make_plan
 from curate.recipe import build_recipe
 from stages.signals.similarity import ClipScore
 
