@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -112,6 +113,7 @@ class OnnxDetector:
         """Raises ModelError when onnxruntime cannot open the file."""
         try:
             import onnxruntime
+            from onnxruntime.capi import onnxruntime_pybind11_state as errors
         except ImportError as error:
             raise MissingExtra("onnxruntime", extra="models") from error
         options = onnxruntime.SessionOptions()
@@ -119,7 +121,7 @@ class OnnxDetector:
         path = str(resolve(spec).path)
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except (RuntimeError, ValueError) as error:
+        except (errors.Fail, errors.InvalidArgument, errors.InvalidGraph, errors.InvalidProtobuf) as error:
             raise ModelError(f"{spec}: onnxruntime cannot open it: {error}") from error
         self._input = self._session.get_inputs()[0].name
         self.spec, self.head = spec, head
@@ -177,7 +179,7 @@ def _patches(mask: np.ndarray, scores: np.ndarray) -> Iterator[Patch]:
     order = np.argsort(labels[rows, columns], kind="stable")
     rows, columns = rows[order], columns[order]
     ends = np.searchsorted(labels[rows, columns], np.arange(1, count + 1))
-    for start, end in zip(ends[:-1], ends[1:], strict=True):
+    for start, end in pairwise(ends.tolist()):
         y, x = rows[start:end], columns[start:end]
         yield Patch(np.column_stack([x, y]).astype(np.float32), scores[y, x])
 

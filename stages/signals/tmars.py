@@ -165,7 +165,7 @@ class MaskedSimilarity(Signal):
                 masked[row] = cover(image, mask, self.fill, self.colour)
         if masked:
             rows = list(masked)
-            captions = np.stack(batch.columns[self.text_embedding][rows]).astype(np.float32)
+            captions = batch.columns[self.text_embedding][rows].astype(np.float32)
             scores[rows] = self._score(list(masked.values()), captions)
         return {"masked_similarity": [None if np.isnan(score) else score for score in scores], "masked_area": areas}
 

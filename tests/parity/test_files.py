@@ -16,7 +16,6 @@ NOT_YET = {
         "semdedup_keep_rule",
         "sieve",
         "sscd_copy_rule",
-        "tmars_text_detection_geometry",
     ),
     "interleaved documents": (
         "mmc4_assignment",
