@@ -34,7 +34,7 @@ def run_phases(context: Context, limit: int | None) -> tuple[Decider, Counts]:
     if not context.storage.exists(f"{context.folder}/manifest.json"):
         write_manifest(context, Decider(context.plan, context.pool, [], {}, denied.match), None, "running")
     context.storage.remove([f"{context.folder}/scratch"])  # of a run that was killed
-    shards = ingest(context)
+    shards = ingest(context, limit)
     shards, limits = limited(shards, limit, context.recipe.header.chunk_rows)
     decider = Decider(context.plan, context.pool, shards, limits, denied.match)
     write_manifest(context, decider, None, "running")

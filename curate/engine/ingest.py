@@ -39,11 +39,26 @@ class IngestTask:
         return shard, time.perf_counter() - started
 
 
-def ingest(context: Context) -> list[Shard]:
-    """All shards of the recipe's source, in order; those that the pool lacks are read now."""
+def ingest(context: Context, limit: int | None = None) -> list[Shard]:
+    """All shards of the recipe's source, in order; those that the pool lacks are read now. `limit`: no more units than
+    hold so many records, a worker's worth at a time."""
     units = context.recipe.source.units()
     if not units:
         raise PoolError(f"the source of pool {context.pool.name!r} is empty")
+    if limit is None:
+        _read(context, units)
+        return known_shards(context.pool.shards, units)
+    entered = upto = 0
+    while upto < len(units) and entered < limit:
+        window = units[upto : upto + context.executor.workers]
+        _read(context, window)
+        entered += sum(context.pool.shards[unit.name].rows for unit in window)
+        upto += len(window)
+    return known_shards(context.pool.shards, units[:upto])
+
+
+def _read(context: Context, units: list[Unit]) -> None:
+    """Commit the units that are new or have changed."""
     number = context.pool.next_number()
     todo: list[tuple[int, Unit]] = []
     for unit in units:
@@ -61,7 +76,6 @@ def ingest(context: Context) -> list[Shard]:
                 context.event(shard.number, step="ingest", unit=shard.unit, rows=shard.rows, seconds=seconds)
                 tick(1)
     context.flush()
-    return known_shards(context.pool.shards, units)
 
 
 def known_shards(shards: dict[str, Shard], units: list[Unit]) -> list[Shard]:

@@ -25,6 +25,7 @@ class Executor(Protocol):
     """Maps items through stages; results come in any order."""
 
     name: str
+    workers: int
 
     def map(self, stages: list[Stage], items: Iterable[Any]) -> Iterator[Any]:
         """Results of the last stage, one per item. An exception in a stage is raised here."""

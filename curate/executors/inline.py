@@ -12,6 +12,7 @@ class Inline:
     """The executor `inline`."""
 
     name = "inline"
+    workers = 1
 
     def map(self, stages: list[Stage], items: Iterable[Any]) -> Iterator[Any]:
         """One item at a time through all stages."""

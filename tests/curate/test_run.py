@@ -101,6 +101,7 @@ def test_whatif_says_which_rows_need_a_signal(write_recipe: Write, root: str) ->
 def test_limit_takes_whole_chunks_and_never_poisons_reuse(write_recipe: Write, root: str) -> None:
     recipe = write_recipe(compute="all")
     assert run(recipe, root, limit=20)["entered"] == 32
+    assert len(list(Path(root).glob("pool/small/index/*"))) == 1  # the other shards are not even indexed
     assert run(recipe, root, limit=41)["entered"] == 56
     whole = run(recipe, root)
     assert whole["entered"] == 120
