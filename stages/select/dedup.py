@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, ClassVar, Final, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -93,23 +93,23 @@ class OnePerGroup(Selection):
     The best by `best` stays, else the first as `Duplicates` ranked them; ties go to the lowest uid.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("dup_group", "dup_rank", "dup_size")
-
+    groups: str = Field(default="dup", description="whose columns: dup_group, …; semantic: SemanticDuplicates' own")
     best: str | None = Field(default=None, description="column whose highest value stays")
 
     def inputs(self) -> tuple[str, ...]:
-        """The columns of `Duplicates` and, if given, the one to rank by."""
-        return (*self.needs, self.best) if self.best else self.needs
+        """The columns of the groups and, if given, the one to rank by."""
+        columns = tuple(f"{self.groups}_{name}" for name in ("group", "rank", "size"))
+        return (*columns, self.best) if self.best else columns
 
     def fit(self, scan: Scan, seed: int) -> Spread:
         """State per pair in a group: `position`, `rank` (0 stays); shared: how many `groups`, and pairs `seen` in them."""
-        members = scan.regroup(partial(_alive, self.best), _ordered, *self.inputs())
+        members = scan.regroup(partial(_alive, self.groups, self.best), _ordered, *self.inputs())
         return Spread({"groups": np.array(sum(members.map(_firsts))), "seen": np.array(members.rows)}, members)
 
     def apply(self, columns: Columns, state: State, seed: int) -> np.ndarray:
         """1 for what stays, 0 for the rest."""
         at, known = _find(state["position"], columns["position"].astype(np.int64))
-        stays = columns["dup_size"] == 1
+        stays = columns[f"{self.groups}_size"] == 1
         stays[known] = state["rank"][at[known]] == 0
         return stays.astype(np.int64)
 
@@ -142,14 +142,22 @@ def ranked(members: Relation) -> Spread:
     return Spread({}, members.regroup(_by_root, _ordered))
 
 
-def placed(columns: Columns, state: State) -> dict[str, Sequence[Any] | np.ndarray]:
-    """`dup_group`, `dup_rank` and `dup_size` of each row; one that the state does not name is a group of its own."""
+def placed(columns: Columns, state: State, groups: str = "dup") -> dict[str, Sequence[Any] | np.ndarray]:
+    """`dup_group`, `dup_rank`, `dup_size` of each row; one that the state does not name is a group of its own."""
     position = columns["position"].astype(np.int64)
     group, rank, size = position.copy(), np.zeros(len(position), np.int32), np.ones(len(position), np.int32)
     at, known = _find(state["position"], position)
     for column, name in ((group, "group"), (rank, "rank"), (size, "size")):
         column[known] = state[name][at[known]]
-    return {"dup_group": group, "dup_rank": rank, "dup_size": size}
+    return {f"{groups}_group": group, f"{groups}_rank": rank, f"{groups}_size": size}
+
+
+def told(columns: Columns, state: State, name: str) -> np.ndarray:
+    """What a spread state tells of each row, object (n,); None where it does not know the row."""
+    at, known = _find(state["position"], columns["position"].astype(np.int64))
+    found = np.full(len(known), None, object)
+    found[known] = state[name][at[known]]
+    return found
 
 
 def _by_root(rows: pa.Table) -> pa.Table:
@@ -267,13 +275,13 @@ def _present(values: np.ndarray) -> tuple[np.ndarray, list[Any]]:
     return has, values[has].tolist()
 
 
-def _alive(best: str | None, columns: Columns) -> pa.Table:
+def _alive(groups: str, best: str | None, columns: Columns) -> pa.Table:
     """Members of groups: by the column `best`, else by their rank."""
-    members = columns["dup_size"] > 1
+    members = columns[f"{groups}_size"] > 1
     rows = standing(columns, best)
     if best is None:
-        rows["preference"] = columns["dup_rank"].astype(np.uint64)
-    group = columns["dup_group"][members]
+        rows["preference"] = columns[f"{groups}_rank"].astype(np.uint64)
+    group = columns[f"{groups}_group"][members]
     return pa.table({"key": hashed(group), "root": group, **{name: values[members] for name, values in rows.items()}})
 
 

@@ -13,7 +13,6 @@ NOT_YET = {
         "datacomp_text_based_filter",
         "datacomp_uid_subset_file",
         "laion_filters",
-        "semdedup_keep_rule",
         "sieve",
         "sscd_copy_rule",
     ),

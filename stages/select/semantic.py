@@ -1,0 +1,195 @@
+"""Duplicates by meaning: pairs whose embeddings point nearly the same way (Abbas et al. 2023, "SemDeDup")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from curate.columns import to_numpy
+from curate.contracts import Columns, PoolFact, Scan, Spread, State
+from stages.select.balance import Clusters, nearest, scaled
+from stages.select.components import connected
+from stages.select.dedup import STANDING, hashed, placed, ranked, standing, told
+from stages.select.hamming import spanning_forest
+
+TILE: Final = 1024
+"""Rows whose embeddings are compared with as many others in one product, in float32."""
+
+
+class SemanticDuplicates(PoolFact):
+    """Groups rows whose embeddings have a cosine above 1 - `eps`: copies, crops, other shots of the same thing.
+
+    Only rows that share one of their `probes` nearest of k centroids are compared, so that pairs astride a border of two
+    clusters are found too; the original looks inside clusters alone (probes: 1). Pairs are joined to components. The
+    first of a group is the best by `best`, else the one with the lowest uid; ties go to the lowest uid, then position.
+    """
+
+    k: int = Field(gt=0, description="clusters; fewer where the pool has fewer rows")
+    eps: float = Field(default=0.05, ge=0, lt=1, description="1 minus the cosine that pairs have to exceed")
+    column: str = "image_embedding"
+    probes: int = Field(default=2, ge=1, description="nearest centroids that a row is compared at")
+    best: str | None = Field(default=None, description="column whose highest value is the first of its group")
+    sample: int = Field(default=100_000, gt=0, description="rows that k-means is trained on, held in memory")
+    iterations: int = Field(default=20, gt=0)
+
+    def inputs(self) -> tuple[str, ...]:
+        """The embedding's column and, if given, the one to rank by."""
+        return (self.column, self.best) if self.best else (self.column,)
+
+    def gives(self) -> dict[str, pa.DataType]:
+        """semantic_group: position of the group's first; semantic_rank: 0 for it; semantic_size: 1 where it is alone."""
+        return {"semantic_group": pa.int64(), "semantic_rank": pa.int32(), "semantic_size": pa.int32()}
+
+    def fit(self, scan: Scan, seed: int) -> Spread:
+        """State per row that has a duplicate: `position`, `group`, `rank` and `size`, int64."""
+        centroids = _centroids(self, scan, seed)
+        probed = partial(_probed, self.column, self.best, centroids, self.probes)
+        return ranked(connected(scan.regroup(probed, partial(_edges, self.eps), *self.inputs())))
+
+    def compute(self, columns: Columns, state: State) -> dict[str, Sequence[Any] | np.ndarray]:
+        """A row without a duplicate, or without an embedding, is a group of its own."""
+        return placed(columns, state, "semantic")
+
+
+class SemDeDup(PoolFact):
+    """SemDeDup as published (Abbas et al. 2023, section 3): how similar a row is to those before it in its cluster.
+
+    Rows of a cluster stand in descending order of their distance to its centroid, the hardest first, and each is
+    compared with all before it, also with those that are dropped themselves. `filters.duplicates.NotSemantic` drops
+    what exceeds 1 - eps. Equal distances: the lowest uid first, where the original has the order of its files.
+    """
+
+    k: int = Field(gt=0, description="clusters; fewer where the pool has fewer rows")
+    column: str = "image_embedding"
+    sample: int = Field(default=100_000, gt=0, description="rows that k-means is trained on, held in memory")
+    iterations: int = Field(default=100, gt=0)
+
+    def inputs(self) -> tuple[str, ...]:
+        """The embedding's column."""
+        return (self.column,)
+
+    def gives(self) -> dict[str, pa.DataType]:
+        """semdedup_similarity: highest cosine to an earlier row of the cluster, 0 to 1; null without an embedding."""
+        return {"semdedup_similarity": pa.float32()}
+
+    def fit(self, scan: Scan, seed: int) -> Spread:
+        """State per row with an embedding: its `position` and `similarity`."""
+        probed = partial(_probed, self.column, None, _centroids(self, scan, seed), 1)
+        return Spread({}, scan.regroup(probed, _earlier, *self.inputs()))
+
+    def compute(self, columns: Columns, state: State) -> dict[str, Sequence[Any] | np.ndarray]:
+        """The similarity of each row."""
+        return {"semdedup_similarity": told(columns, state, "similarity")}
+
+
+def hardest_first(vectors: np.ndarray, centroid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The order of a cluster's rows, int64 (n,), and each row's distance 1 - cosine, float32 (n,); equal ones as given.
+
+    `vectors`, float32 (n, d), have unit length, the `centroid` may have any.
+    """
+    distance = 1 - vectors @ scaled(centroid[None], True)[0]
+    return np.argsort(-distance, kind="stable"), distance
+
+
+def similarity_to_earlier(vectors: np.ndarray) -> np.ndarray:
+    """float32 (n,): the highest cosine of each row, float32 (n, d) of unit length, to a row before it, at least 0."""
+    highest = np.zeros(len(vectors), np.float32)
+    for _, column, cosines in _tiles(vectors):
+        np.maximum(highest[column], cosines.max(axis=0), out=highest[column])
+    return highest
+
+
+def similar_pairs(vectors: np.ndarray, eps: float) -> Iterator[np.ndarray]:
+    """Index pairs, int64 (m, 2), of rows, float32 (n, d) of unit length, with a cosine above 1 - eps; each once."""
+    for row, column, cosines in _tiles(vectors):
+        if cosines.max() > 1 - eps:
+            yield np.argwhere(cosines > 1 - eps) + np.array([row.start, column.start])
+
+
+def _tiles(vectors: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    """Cosines of earlier (rows) with later rows (columns), tile by tile; -1 where a row is not the earlier one."""
+    for begin in range(0, len(vectors), TILE):
+        column = slice(begin, begin + TILE)
+        for start in range(0, begin + 1, TILE):
+            row = slice(start, start + TILE)
+            cosines = vectors[row] @ vectors[column].T
+            if start == begin:
+                cosines[np.tri(len(cosines), dtype=bool)] = -1
+            yield row, column, cosines
+
+
+def _centroids(step: SemanticDuplicates | SemDeDup, scan: Scan, seed: int) -> np.ndarray:
+    clusters = Clusters(k=step.k, column=step.column, sample=step.sample, iterations=step.iterations)
+    state = clusters.fit(scan, seed)
+    assert isinstance(state, dict)
+    return state["centroids"]
+
+
+def _probed(column: str, best: str | None, centroids: np.ndarray, probes: int, columns: Columns) -> pa.Table:
+    """A row per row and centroid at which it is compared; `place` counts them from the nearest."""
+    vectors = columns[column]
+    has = np.isfinite(vectors).all(axis=1) if vectors.ndim == 2 else np.zeros(len(vectors), bool)
+    vectors = vectors[has] if has.any() else np.zeros((0, centroids.shape[1]), np.float16)
+    found, cosine = nearest(vectors, centroids, True, probes)
+    rows, place = np.indices(found.shape).reshape(2, -1)
+    cluster = found.ravel().astype(np.int64)
+    embedding = pa.FixedSizeListArray.from_arrays(vectors[rows].ravel(), max(1, centroids.shape[1]))
+    return pa.table(
+        {
+            "key": hashed(cluster),
+            "cluster": cluster,
+            "place": place,
+            "distance": 1 - cosine.ravel(),
+            "embedding": embedding,
+            **{name: values[has][rows] for name, values in standing(columns, best).items()},
+        }
+    )
+
+
+def _clusters(table: pa.Table) -> Iterator[tuple[pa.Table, np.ndarray]]:
+    """The rows of each cluster by uid, then position, and their embeddings as float32 of unit length."""
+    names = ("position", "uid_low", "uid_high", "cluster")
+    table = table.take(pa.array(np.lexsort([table[name].to_numpy() for name in names])))
+    begins = np.flatnonzero(np.diff(table["cluster"].to_numpy(), prepend=-1))
+    for begin, end in pairwise([*begins.tolist(), table.num_rows]):
+        rows = table.slice(begin, end - begin)
+        yield rows, scaled(to_numpy(rows["embedding"]), True)
+
+
+def _edges(eps: float, table: pa.Table) -> pa.Table:
+    """Edges between similar rows; and what each row is like, told by its nearest cluster."""
+    near = [np.zeros((0, 2), np.int64)]
+    for rows, vectors in _clusters(table):
+        position = rows["position"].to_numpy()
+        first, same = _copies(vectors)
+        near.append(np.column_stack([position, position[first[same]]])[first[same] != np.arange(len(same))])
+        near.append(position[first[spanning_forest(similar_pairs(vectors[first], eps))]])
+    found = np.concatenate(near)
+    once = table.filter(pa.array(table["place"].to_numpy() == 0))
+    position = once["position"]
+    like = pa.table({"a": position, "b": position, **{name: once[name] for name in STANDING[:-1]}})
+    return pa.concat_tables([like, pa.table({"a": found[:, 0], "b": found[:, 1]})], promote_options="default")
+
+
+def _copies(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first of each set of equal rows, and for each row the number of its set: a placeholder image may come a
+    million times, and is compared once."""
+    whole = np.ascontiguousarray(vectors).view(np.dtype((np.void, vectors.dtype.itemsize * vectors.shape[1]))).ravel()
+    _, first, same = np.unique(whole, return_index=True, return_inverse=True)
+    return first, same
+
+
+def _earlier(table: pa.Table) -> pa.Table:
+    """Position and similarity of each row."""
+    positions, found = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
+    for rows, vectors in _clusters(table):
+        order = np.argsort(-rows["distance"].to_numpy(), kind="stable")
+        positions.append(rows["position"].to_numpy()[order])
+        found.append(similarity_to_earlier(vectors[order]))
+    return pa.table({"position": np.concatenate(positions), "similarity": np.concatenate(found)})
