@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 import numpy as np
 
 from curate.errors import MissingExtra, ModelError
+from curate.models.onnx import session
 from curate.models.specs import resolve
 
 Head = Literal["db", "fast", "craft"]
@@ -111,18 +112,7 @@ class OnnxDetector:
 
     def __init__(self, spec: str, head: Head) -> None:
         """Raises ModelError when onnxruntime cannot open the file."""
-        try:
-            import onnxruntime
-            from onnxruntime.capi import onnxruntime_pybind11_state as errors
-        except ImportError as error:
-            raise MissingExtra("onnxruntime", extra="models") from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        path = str(resolve(spec).path)
-        try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except (errors.Fail, errors.InvalidArgument, errors.InvalidGraph, errors.InvalidProtobuf) as error:
-            raise ModelError(f"{spec}: onnxruntime cannot open it: {error}") from error
+        self._session = session(resolve(spec).path)
         self._input = self._session.get_inputs()[0].name
         self.spec, self.head = spec, head
 
