@@ -13,12 +13,15 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, ClassVar
 
 from curate.errors import CurateError, EnvironmentFault, MissingExtra
 from curate.executors import Stage, pin_threads
 
 CONNECT_SECONDS = 30
+WINDOW = 8192
+"""Items sent at a time; workers start anew for each window, which is nothing beside that many chunks."""
 
 
 class _Runs:
@@ -139,16 +142,20 @@ class RayExecutor:
             raise EnvironmentFault(f"workers have version {there}, this driver {curate.__version__}: install one")
 
     def map(self, stages: list[Stage], items: Iterable[Any]) -> Iterator[Any]:
-        """Through Ray Data, streaming."""
-        from ray.data import ActorPoolStrategy, DataContext
+        """Through Ray Data, streaming, `WINDOW` items at a time: the driver never holds what is still to be sent."""
+        from ray.data import DataContext
 
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
-        rows = [{"payload": pickle.dumps((item, None), protocol=5)} for item in items]
-        if not rows:
-            return
+        waiting = iter(items)
+        while rows := [{"payload": pickle.dumps((item, None), protocol=5)} for item in islice(waiting, WINDOW)]:
+            yield from self._stream(stages, rows)
+
+    def _stream(self, stages: list[Stage], rows: list[dict[str, bytes]]) -> Iterator[Any]:
+        from ray.data import ActorPoolStrategy
+
         data = self.ray.data.from_items(rows, override_num_blocks=len(rows))
         for group, size, cpus, gpus in self._groups(stages):
             data = data.map_batches(

@@ -108,6 +108,7 @@ def test_partitions_and_workers_do_not_show(recipe: Path, tmp_path: Path, monkey
     monkeypatch.setattr(regroup, "PARTITION_ROWS", 16)
     cut = curate.run(recipe, root=str(tmp_path / "cut"), executor="inline", quiet=True)
     monkeypatch.setattr(regroup, "WORKER_ROWS", 0)
+    monkeypatch.setattr("curate.executors.ray.WINDOW", 7)
     spread = curate.run(recipe, root=str(tmp_path / "ray"), executor="ray", workers=2, quiet=True)
     assert plain["kept"] == cut["kept"] == spread["kept"] > 0
     assert digests(tmp_path / "plain") == digests(tmp_path / "cut") == digests(tmp_path / "ray")
