@@ -35,9 +35,14 @@ State = dict[str, np.ndarray]
 Bounds = dict[str, tuple[float | None, float | None]]
 """Per column the lowest and highest value that stays; the report draws them."""
 
-ImageLevel = Literal["bytes", "thumb", "full"]
+ImageLevel = Literal["bytes", "luma", "thumb", "full"]
 """`bytes`: the encoded file, nothing is decoded. `thumb`: decoded once for all signals, RGB, reduced by the largest
-k in {1, 2, 4, 8} that leaves the short side at 256 px or more (by DCT scaling for JPEG). `full`: RGB, every pixel."""
+k in {1, 2, 4, 8} that leaves the short side at 256 px or more (by DCT scaling for JPEG). `full`: RGB, every pixel.
+`luma`: grey (mode L), short side at 128 px or more; a JPEG's colours are not even decoded. Each level that a pass needs
+is one decode."""
+
+DECODED: tuple[ImageLevel, ...] = ("luma", "thumb", "full")
+"""Levels at which a signal gets pixels."""
 
 Lane = Literal["cpu", "model"]
 

@@ -23,8 +23,10 @@ MAX_MEGAPIXELS: Final = 100.0
 """Images above it are refused: 100 Mpx decode to 400 MB in Pillow, a square of 10,000 pixels."""
 THUMB_SIDE: Final = 256
 """The short side, in pixels, that a reduced decode keeps at least."""
+LUMA_SIDE: Final = 128
+"""The same of a decode that gives grey only."""
 
-Decoded = Literal["thumb", "full"]
+Decoded = Literal["luma", "thumb", "full"]
 
 _PLUGINS: Final[tuple[tuple[bytes, str, Callable[[BytesIO], ImageFile]], ...]] = (
     (b"\xff\xd8\xff", "JPEG", JpegImagePlugin.JpegImageFile),
@@ -89,26 +91,28 @@ def header(blob: bytes) -> Header:
     return _describe(parse(blob))
 
 
-def reduction(width: int, height: int) -> int:
-    """The largest k in {1, 2, 4, 8} that leaves the short side, ceil(short / k), at THUMB_SIDE or more."""
+def reduction(width: int, height: int, side: int = THUMB_SIDE) -> int:
+    """The largest k in {1, 2, 4, 8} that leaves the short side, ceil(short / k), at `side` or more."""
     short = min(width, height)
-    return next((k for k in (8, 4, 2) if -(-short // k) >= THUMB_SIDE), 1)
+    return next((k for k in (8, 4, 2) if -(-short // k) >= side), 1)
 
 
 def decode(blob: bytes, level: Decoded = "thumb", max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:
     """RGB, upright, transparency on white: `full` has every pixel, `thumb` ceil(w/k) x ceil(h/k) for k = `reduction`.
 
-    JPEG is reduced inside the decoder (DCT scaling), other formats by box averaging after it. Raises SampleError for
-    an image over the limit (before decoding it), for a truncated one, and for what is not an image.
+    `luma` is grey (mode L) and keeps LUMA_SIDE; of a JPEG it is the luma, the chroma is skipped. JPEG is reduced inside
+    the decoder (DCT scaling), other formats by box averaging after it. Raises SampleError for an image over the limit
+    (before decoding it), for a truncated one, and for what is not an image.
     """
     image = parse(blob)
     facts = _describe(image)
     if facts.megapixels > max_megapixels:
         size = f"{facts.width}x{facts.height} = {facts.megapixels:.0f} Mpx"
         raise SampleError(f"bomb: {size} is over the limit of {max_megapixels:g}")
-    k = reduction(facts.width, facts.height) if level == "thumb" else 1
+    side = {"luma": LUMA_SIDE, "thumb": THUMB_SIDE}.get(level)
+    k = reduction(facts.width, facts.height, side) if side else 1
     try:
-        return _pixels(image, k, facts.orientation)
+        return _pixels(image, k, facts.orientation, "L" if level == "luma" else "RGB")
     except _BAD_BYTES as error:
         raise SampleError(_cause(error, facts.format)) from error
 
@@ -147,15 +151,15 @@ def _orientation(image: ImageFile) -> int:
     return value if value in _UPRIGHT else 1
 
 
-def _pixels(image: ImageFile, k: int, orientation: int) -> Image.Image:
-    if k > 1 and image.format == "JPEG":
-        image.draft(None, (image.width // k, image.height // k))
+def _pixels(image: ImageFile, k: int, orientation: int, mode: Literal["L", "RGB"]) -> Image.Image:
+    if image.format == "JPEG" and (k > 1 or mode == "L"):
+        image.draft(mode if mode == "L" else None, (image.width // k, image.height // k))
         k = 1
     image.load()
     picture = _colour(image)
     if k > 1:
         picture = picture.reduce(k)  # weighted by alpha, so that hidden colours do not bleed
-    picture = _opaque(picture)
+    picture = _opaque(picture, mode)
     if orientation in _UPRIGHT:
         picture = picture.transpose(_UPRIGHT[orientation])
     picture.info = {}  # a caller that saves it must not inherit an orientation that is already applied
@@ -172,12 +176,12 @@ def _colour(image: Image.Image) -> Image.Image:
     return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
-def _opaque(image: Image.Image) -> Image.Image:
-    if image.mode != "RGBA":
-        return image if image.mode == "RGB" else image.convert("RGB")
-    white = Image.new("RGB", image.size, "white")
-    white.paste(image, mask=image.getchannel("A"))
-    return white
+def _opaque(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
+    if image.mode == "RGBA":
+        white = Image.new("RGB", image.size, "white")
+        white.paste(image, mask=image.getchannel("A"))
+        image = white
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _cause(error: BaseException, name: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from curate.catalog import givers, nearest, step_path
-from curate.contracts import Filter, PoolFact, Selection, Signal, Step, Synth
+from curate.contracts import DECODED, Filter, PoolFact, Selection, Signal, Step, Synth
 from curate.errors import RecipeError
 from curate.fingerprint import digest, fingerprint
 from curate.recipe import Recipe
@@ -138,7 +138,7 @@ def _check(giver: dict[str, Node], column: str, reader: str) -> None:
 def _sorted_nodes(recipe: Recipe) -> tuple[Node, ...]:
     """All column-giving steps, inputs before users, with fingerprints. A later step never changes an earlier one."""
     steps: list[Signal | PoolFact] = [*recipe.signals, *recipe.facts, *recipe.synth]
-    if recipe.exporters and not any(isinstance(step, Signal) and step.image in ("thumb", "full") for step in steps):
+    if recipe.exporters and not any(isinstance(step, Signal) and step.image in DECODED for step in steps):
         steps.insert(0, _decode_check())
     waiting = [_node(step, recipe) for step in steps]
     owner: dict[str, str] = {}
@@ -182,7 +182,7 @@ def _node(step: Signal | PoolFact, recipe: Recipe) -> Node:
 def _fingerprinted(node: Node, done: dict[str, Node], recipe: Recipe) -> Node:
     inputs = {column: done[column].fingerprint for column in node.inputs if column in done}
     context: list[object] = []
-    if isinstance(node.step, Signal) and node.step.image in ("thumb", "full"):
+    if isinstance(node.step, Signal) and node.step.image in DECODED:
         context.append(recipe.header.max_megapixels)
     if isinstance(node.step, (Synth, PoolFact)):
         context.append(recipe.header.seed)
@@ -255,7 +255,7 @@ def group(node: Node) -> int:
     """Cheapest first: 0 columns and encoded bytes, 1 decoded images on CPU workers, 2 models."""
     step = node.step
     assert isinstance(step, Signal)
-    return 2 if step.lane == "model" else 1 if step.image in ("thumb", "full") else 0
+    return 2 if step.lane == "model" else 1 if step.image in DECODED else 0
 
 
 def order_ops(nodes: Iterable[Node]) -> list[Node]:

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import IO
 
-from curate.contracts import Batch, Signal
+from curate.contracts import DECODED, Batch, Signal
 from curate.engine.boundary import attempt
 from curate.errors import EnvironmentFault
 from curate.image import decode
@@ -76,7 +76,7 @@ def _line(stream: IO[bytes], timeout: float) -> bytes | None:
 def main() -> None:
     """The child: our own parent's pickle comes in, row numbers go out."""
     images, steps, max_megapixels = pickle.loads(sys.stdin.buffer.read())
-    levels = {step.image for step in steps} & {"thumb", "full"} or {"thumb"}
+    levels = {step.image for step in steps} & set(DECODED) or {"thumb"}
     for row, blob in images:
         sys.stdout.write(f"{row}\n")
         sys.stdout.flush()

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from curate.contracts import Batch, ImageLevel, Signal
+from curate.contracts import DECODED, Batch, ImageLevel, Signal
 from curate.engine.boundary import attempt, compute
 from curate.engine.probe import find_crashers
 from curate.engine.work import Chunk, PassTask, Result, Work
@@ -44,13 +44,13 @@ class PassWorker:
         read = any(_level(node) for node in nodes)
         rows = np.flatnonzero(work.alive) if read else np.array([], np.int64)
         blobs = self._read(work, rows) if read else {}
-        risky = [n for n in nodes if _level(n) in ("thumb", "full")]
+        risky = [n for n in nodes if _level(n) in DECODED]
         if risky:
             self._enter(work, blobs, risky)
         rules = self._segment(work, [n for n in nodes if group(n) == 0], list(self.task.rules), blobs)
         images = [n for n in nodes if group(n) == 1]
         models = [n for n in nodes if group(n) == 2]
-        if any(_level(node) in ("thumb", "full") for node in nodes):
+        if any(_level(node) in DECODED for node in nodes):
             rules = self._decoded(work, images, models, rules, blobs)
         return work
 
@@ -140,7 +140,7 @@ class PassWorker:
         self, work: Work, images: Sequence[Node], models: Sequence[Node], rules: list[Rule], blobs: dict[int, bytes]
     ) -> list[Rule]:
         """Decode slice by slice; compute image signals, and prepare what models want."""
-        decoding = [node for node in (*images, *models) if _level(node) in ("thumb", "full")]
+        decoding = [node for node in (*images, *models) if _level(node) in DECODED]
         needed = np.zeros(work.chunk.count, bool)
         for node in decoding:
             needed[work.waiting(node.label)] = True
@@ -183,7 +183,7 @@ class PassWorker:
         self, work: Work, rows: np.ndarray, blobs: dict[int, bytes], nodes: Sequence[Node]
     ) -> dict[ImageLevel, dict[int, object]]:
         """Each image once per level that is needed; an image that does not decode fails every signal that needs it."""
-        levels: dict[ImageLevel, dict[int, object]] = {"thumb": {}, "full": {}}
+        levels: dict[ImageLevel, dict[int, object]] = {level: {} for level in DECODED}
         for level, images in levels.items():
             users = [node for node in nodes if _level(node) == level]
             for row in rows.tolist() if users else ():
@@ -204,7 +204,7 @@ class PassWorker:
     def _prepare(self, work: Work, node: Node, levels: dict[ImageLevel, dict[int, object]]) -> None:
         """Keep for the model what it wants of each image: a fixed-shape array, or the image itself."""
         level = _level(node)
-        if level not in ("thumb", "full"):
+        if level not in DECODED:
             return
         kept = work.prepared.setdefault(node.label, {})
         for row in work.waiting(node.label).tolist():
@@ -233,13 +233,13 @@ class PassWorker:
         assert isinstance(step, Signal)
         rows = self._with_inputs(work, node, rows)
         level = _level(node)
-        images = levels[level] if levels and level in ("thumb", "full") else work.images
+        images = levels[level] if levels and level in DECODED else work.images
         prepared = work.prepared.get(node.label, {})
 
         def make_batch(numbers: Sequence[int]) -> Batch:
             at = rows[np.asarray(numbers, np.int64)]
             stack = np.stack([prepared[r] for r in at.tolist()]) if prepared else None
-            pictures = [images[r] for r in at.tolist()] if level in ("thumb", "full") and stack is None else []
+            pictures = [images[r] for r in at.tolist()] if level in DECODED and stack is None else []
             data = [blobs[r] for r in at.tolist()] if level == "bytes" else []
             return Batch(work.columns(node.inputs, at), pictures, data, stack, self.task.seed)  # type: ignore[arg-type]
 
