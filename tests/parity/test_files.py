@@ -8,9 +8,7 @@ NOT_YET = {
     "the image-text methods beyond the first slice": (
         "aesthetic_mlp",
         "cat_filter_convention",
-        "concept_frequency_search",
         "datacomp_image_based",
-        "datacomp_text_based_filter",
         "datacomp_uid_subset_file",
         "laion_filters",
         "sieve",
