@@ -54,6 +54,34 @@ class CaptionFilter(Filter):
         return long & (columns["lang"] == "en")
 
 
+class TextBased(Filter):
+    """`text_based` filter: English by top-1, and a word that names an entity of ImageNet-21k (`stages.signals.wordnet`)."""
+
+    needs: ClassVar[tuple[str, ...]] = ("lang", "entity_count")
+
+    def bounds(self) -> Bounds:
+        """One entity is enough."""
+        return {"entity_count": (1, None)}
+
+    def keep(self, columns: Columns) -> np.ndarray:
+        """Drops a missing caption."""
+        return (columns["lang"] == "en") & all_within(columns, self.bounds())
+
+
+class ImageBased(Filter):
+    """`image_based` filter: the image's cluster holds at least one reference image (`stages.select.imagenet`)."""
+
+    needs: ClassVar[tuple[str, ...]] = ("reference_hits",)
+
+    def bounds(self) -> Bounds:
+        """One reference image is enough."""
+        return {"reference_hits": (1, None)}
+
+    def keep(self, columns: Columns) -> np.ndarray:
+        """Drops a pair without an embedding."""
+        return all_within(columns, self.bounds())
+
+
 def fasttext_tokens(text: str) -> int:
     """How many tokens `fasttext.tokenize` finds."""
     words = sum(word != "" for line in text.split("\n") for word in _FASTTEXT_SPACE.split(line))

@@ -10,11 +10,12 @@ from pydantic import ValidationError
 
 from curate.contracts import Batch, Columns
 from curate.scan import MemoryScan
-from filters.datacomp import Basic, CaptionFilter, fasttext_tokens
+from filters.datacomp import Basic, CaptionFilter, TextBased, fasttext_tokens
 from filters.similarity import Similarity
 from filters.text import Language
 from stages.select.top import TopFraction
 from stages.signals.text import CaptionStats
+from stages.signals.wordnet import Entities, lexicon
 
 
 def captions(text: str) -> Columns:
@@ -62,3 +63,18 @@ def test_clip_score(case: dict[str, Any]) -> None:
         assert kept.tolist() == expected["kept_indices"]
         assert len(kept) == expected["n"]
         assert step.bounds(state)["similarity"][0] == pytest.approx(expected["threshold"], rel=1e-6)
+
+
+@pytest.mark.parity("datacomp_text_based_filter")
+def test_text_based(case: dict[str, Any]) -> None:
+    text = case["input"]["text"]
+    columns: Columns = {"text": np.array([text], object), "lang": np.array(["en"], object)}
+    found = Entities(mode="datacomp").compute(Batch(columns))
+    keep = TextBased()({**columns, "entity_count": np.array(found["entity_count"])})
+    assert keep.tolist() == [case["expected"]["match"]]
+    first = [(word, lexicon().first(word)) for word in text.split()]
+    expected = case["expected"]["per_word_first_synset"]
+    assert [[word, synset[1]] for word, synset in first if synset] == [
+        [word, number] for word, _, number, _ in expected
+    ]
+    assert found["entities"][0] == list(dict.fromkeys(number for _, _, number, listed in expected if listed))
