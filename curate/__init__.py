@@ -5,6 +5,7 @@ import curate
 result = curate.run("manifests/quickstart.yaml", executor="inline")
 run = curate.open_run("workspace/runs/quickstart")
 run.funnel()
+curate.compare("workspace/runs/quickstart", "workspace/runs/four-words").jaccard
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["CurateError", "open_run", "plan", "run"]
+__all__ = ["CurateError", "compare", "open_run", "plan", "run"]
 
 if TYPE_CHECKING:
     from curate.api import plan, run
+    from curate.comparison import compare
     from curate.errors import CurateError
     from curate.inspect import open_run
 
@@ -26,6 +28,10 @@ def __getattr__(name: str) -> Any:
         from curate import api
 
         return getattr(api, name)
+    if name == "compare":
+        from curate.comparison import compare
+
+        return compare
     if name == "open_run":
         from curate.inspect import open_run
 

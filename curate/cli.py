@@ -113,6 +113,22 @@ def explain(run: RunArg, uid: str, root: Root = None, as_json: Json = False) -> 
     _print({"fates": fates}, as_json, "\n\n".join(fate_text(fate) for fate in fates))
 
 
+@app.command(epilog="Example: `curate compare workspace/runs/datacomp-basic workspace/runs/datacomp-clip-score`")
+def compare(
+    run: RunArg,
+    other: Annotated[str, typer.Argument(help="another run")],
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Two runs side by side: what both keep, what one keeps and the other drops by which rule. Writes a page."""
+    from curate.comparison import compare as compare_runs
+    from curate.report.compare import text, write_page
+
+    found = compare_runs(run, other, root)
+    page = write_page(found)
+    _print({"page": page} | found.to_json(), as_json, f"{text(found)}\npage  {page}")
+
+
 @app.command(epilog="Example: `curate verify workspace/runs/quickstart`")
 def verify(run: RunArg, root: Root = None, as_json: Json = False) -> None:
     """Recompute accounting, row alignment, checksums, exports and deny list from the files. Exit 1 on a violation."""

@@ -36,11 +36,12 @@ def render(run: Run) -> str:
     Every text that came from outside is made visible and escaped by the template, and the page's own content security
     policy lets nothing run and nothing load.
     """
-    return _template().render(**collect(run))
+    return template("page.html.j2").render(**collect(run))
 
 
-@lru_cache(maxsize=1)
-def _template() -> Template:
+@lru_cache
+def template(name: str) -> Template:
+    """A page of this folder: every text that it prints is made visible and escaped, nothing in it runs or loads."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     folder = Path(__file__).parent
@@ -59,4 +60,4 @@ def _template() -> Template:
         "css_hash": base64.b64encode(hashlib.sha256(css.encode()).digest()).decode(),
         "svg": svg,
     }
-    return environment.get_template("page.html.j2")
+    return environment.get_template(name)

@@ -96,9 +96,8 @@ class Histogram:
         """Count a shard."""
         values = part.numbers(self.column)
         known = ~np.isnan(values)
-        bins = np.clip(np.searchsorted(self.axis.edges, values, side="right") - 1, 0, len(self.kept) - 1)
-        self.kept += np.bincount(bins[known & part.kept], minlength=len(self.kept))
-        self.dropped += np.bincount(bins[known & ~part.kept], minlength=len(self.kept))
+        self.kept += bin_counts(self.axis, values[known & part.kept])
+        self.dropped += bin_counts(self.axis, values[known & ~part.kept])
         self.computed += int(known.sum())
         beyond = np.zeros_like(known)
         if self.low is not None:
@@ -106,6 +105,13 @@ class Histogram:
         if self.high is not None:
             beyond |= values > self.high
         self.outside += int((known & beyond).sum())
+
+
+def bin_counts(axis: Axis, values: np.ndarray) -> np.ndarray:
+    """int64 (n,): how many of the numbers (none of them NaN) lie in each bin; beyond the axis, in the end bins."""
+    bins = len(axis.edges) - 1
+    place = np.searchsorted(axis.edges, values, side="right") - 1
+    return np.bincount(np.clip(place, 0, bins - 1), minlength=bins)
 
 
 def histograms(rules: Sequence[dict[str, Any]], decider: Decider) -> list[Histogram]:
@@ -117,7 +123,7 @@ def histograms(rules: Sequence[dict[str, Any]], decider: Decider) -> list[Histog
                 limits, labels = found.get(column, ((None, None), []))
                 found[column] = (_strictest(limits, (low, high)), [*labels, rule["label"]])
     return [
-        Histogram(column, low, high, labels, _look(decider, column, low, high))
+        Histogram(column, low, high, labels, look(decider, column, low, high))
         for column, ((low, high), labels) in found.items()
     ]
 
@@ -128,8 +134,8 @@ def _strictest(one: Limits, other: Limits) -> Limits:
     return max(lows, default=None), min(highs, default=None)
 
 
-def _look(decider: Decider, column: str, low: float | None, high: float | None) -> Axis:
-    """The axis from the first values of the first shards."""
+def look(decider: Decider, column: str, low: float | None, high: float | None) -> Axis:
+    """The axis of a signal's column from the first values of the first shards; spans the limits too."""
     node = decider.plan.giver[column]
     kind = node.step.gives()[next(given for given, stored in node.columns.items() if stored == column)]
     looks = []

@@ -40,6 +40,25 @@ def histogram(chart: Histogram) -> Markup:
     return _svg("chart", label, parts)
 
 
+def outlines(axis: Axis, series: Sequence[Sequence[int]], label: str) -> Markup:
+    """One outline per series of counts in the axis's bins, each as shares of its own total."""
+    x = [WIDTH * axis.place(edge) for edge in axis.edges.tolist()]
+    shares = [[n / max(1, sum(counts)) for n in counts] for counts in series]
+    top = max((share for row in shares for share in row), default=0.0) or 1.0
+    parts = [_outline(x, [share / top for share in row], f"s{i}") for i, row in enumerate(shares)]
+    return _svg("chart", label, [*parts, *_ticks(axis)])
+
+
+def _outline(x: Sequence[float], heights: Sequence[float], kind: str) -> str:
+    """A line of steps from the base up over the bins and down again; heights in [0, 1]."""
+    points = [(x[0], BASE)]
+    for i, height in enumerate(heights):
+        y = BASE - (BASE - TOP) * height
+        points += [(x[i], y), (x[i + 1], y)]
+    drawn = " ".join(f"{left:.1f},{y:.1f}" for left, y in [*points, (x[-1], BASE)])
+    return f'<polyline class="{kind}" points="{drawn}"/>'
+
+
 def _stack(left: float, right: float, lower: float, upper: float) -> str:
     """Two bars on top of each other; heights in [0, 1]."""
     gap = 1.0 if right - left > 3 else 0.0
