@@ -116,7 +116,7 @@ def run_pool_fact(context: Context, decider: Decider, phase: Global) -> None:
         items.append((shard, masks[shard.number], named))
     context.count(node.label, 0, 0, time.perf_counter() - started)
     with context.reporter.phase(f"fact {node.label}", sum(shard.rows for shard in waiting)) as tick:
-        for shard, facts in context.map([Stage(task)], items):
+        for shard, facts in context.map([Stage(task, stateless=True)], items):
             context.commit(facts)
             context.count(node.label, facts.computed, 0, facts.seconds)
             context.event(shard.number, step="fact", fact=node.label, computed=facts.computed, seconds=facts.seconds)

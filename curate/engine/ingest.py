@@ -71,7 +71,7 @@ def _read(context: Context, units: list[Unit]) -> None:
     if todo:
         task = IngestTask(context.storage, context.pool.name, context.recipe.source)
         with context.reporter.phase("ingest", len(todo), "shards") as tick:
-            for shard, seconds in context.map([Stage(task)], todo):
+            for shard, seconds in context.map([Stage(task, stateless=True)], todo):
                 context.commit(shard)
                 context.event(shard.number, step="ingest", unit=shard.unit, rows=shard.rows, seconds=seconds)
                 tick(1)

@@ -82,7 +82,7 @@ class Exchange:
             return
         early: dict[int, T] = {}
         upto = 0
-        for number, result in self.workers([Stage(_Numbered(function))], enumerate(items)):
+        for number, result in self.workers([Stage(_Numbered(function), stateless=True)], enumerate(items)):
             early[number] = result
             while upto in early:
                 yield early.pop(upto)

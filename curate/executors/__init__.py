@@ -14,11 +14,13 @@ from curate.errors import RecipeError
 class Stage:
     """A step of a pipeline: `make()` once per worker gives the function that each item goes through.
 
-    `models`: it holds models, so it lives in an actor and takes a GPU where there is one.
+    `models`: it holds models, so it lives in an actor and takes a GPU where there is one. `stateless`: making it costs
+    nothing, so it runs in whatever worker is free.
     """
 
     make: Callable[[], Callable[[Any], Any]]
     models: bool = False
+    stateless: bool = False
 
 
 class Executor(Protocol):

@@ -35,8 +35,7 @@ class _Runs:
         self.functions: list[Callable[[Any], Any]] | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
-        (payload,) = batch["payload"]
-        item, error = pickle.loads(payload)
+        item, error = pickle.loads(batch["payload"][0])
         if error is None:
             try:
                 self.functions = self.functions or [make() for make in self.makers]
@@ -45,6 +44,11 @@ class _Runs:
             except CurateError as raised:
                 item, error = None, raised
         return {"payload": [pickle.dumps((item, error), protocol=5)]}
+
+
+def _once(batch: dict[str, Any], runs: type[_Runs]) -> dict[str, list[bytes]]:
+    """The same as a Ray task, in a worker process that is there already."""
+    return runs()(batch)
 
 
 def _answers(address: str) -> None:
@@ -158,14 +162,13 @@ class RayExecutor:
 
         data = self.ray.data.from_items(rows, override_num_blocks=len(rows))
         for group, size, cpus, gpus in self._groups(stages):
-            data = data.map_batches(
-                type("_Runs", (_Runs,), {"makers": [stage.make for stage in group]}),  # travels by value, so that Ray
-                # can restart an actor whatever has become of its object store
-                batch_size=1,
-                compute=ActorPoolStrategy(size=max(1, min(size, len(rows)))),
-                num_cpus=cpus,
-                num_gpus=gpus or None,
-            )
+            # Travels by value, so that Ray can restart an actor whatever has become of its object store.
+            runs = type("_Runs", (_Runs,), {"makers": [stage.make for stage in group]})
+            if all(stage.stateless for stage in group):
+                data = data.map_batches(_once, fn_kwargs={"runs": runs}, batch_size=1, num_cpus=cpus)
+                continue
+            pool = ActorPoolStrategy(size=max(1, min(size, len(rows))))
+            data = data.map_batches(runs, batch_size=1, compute=pool, num_cpus=cpus, num_gpus=gpus or None)
         try:
             for row in data.iter_rows():
                 item, error = pickle.loads(row["payload"])
