@@ -109,7 +109,8 @@ def similar_pairs(vectors: np.ndarray, eps: float) -> Iterator[np.ndarray]:
     """Index pairs, int64 (m, 2), of rows, float32 (n, d) of unit length, with a cosine above 1 - eps; each once."""
     for row, column, cosines in _tiles(vectors):
         if cosines.max() > 1 - eps:
-            yield np.argwhere(cosines > 1 - eps) + np.array([row.start, column.start])
+            found = np.divmod(np.flatnonzero(cosines > 1 - eps), cosines.shape[1])
+            yield np.column_stack([found[0] + row.start, found[1] + column.start])
 
 
 def _tiles(vectors: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
