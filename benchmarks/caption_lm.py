@@ -105,9 +105,9 @@ def _interpolated(
 
 
 def _discount(count: np.ndarray) -> float:
-    """n1 / (n1 + 2 n2) (Ney, Essen and Kneser 1994)."""
+    """n1 / (n1 + 2 n2) (Ney, Essen and Kneser 1994), below 1; 0.5 of counts without ones and twos."""
     once, twice = float((count == 1).sum()), float((count == 2).sum())
-    return once / (once + 2 * twice)
+    return min(once / (once + 2 * twice), 0.95) if once + twice else 0.5
 
 
 def _most(count: np.ndarray, limit: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filters.ocr import TextOverlap, overlap
+from filters.ocr import TextOverlap, overlap, spells
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,19 @@ def test_keeps_up_to_the_limit_and_takes_nulls() -> None:
 def test_is_a_share_and_whole_for_the_same_text(caption: str, seen: str) -> None:
     assert 0 <= overlap(caption, seen) <= 1
     assert overlap(caption, caption) in (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("caption", "seen", "spelt"),
+    [
+        ("A SUMMER dress", "summer\nsale", True),
+        ("a midsummer night", "SUMME", True),
+        ("a boat sale", "BOAT SALE", False),  # words of four characters
+        ("red boats", "d boats", True),
+        ("a boat", "", False),
+    ],
+)
+def test_cat_compares_five_characters_in_a_row(caption: str, seen: str, spelt: bool) -> None:
+    assert spells(caption, seen) is spelt
+    columns = {"text": np.array([caption], object), "ocr_text": np.array([seen], object)}
+    assert TextOverlap(mode="cat")(columns).tolist() == [not spelt]

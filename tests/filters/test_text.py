@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from curate.contracts import Batch, Columns
-from filters.text import CaptionLength, CleanText, Language, Letters
+from filters.text import Action, CaptionLength, CleanText, Complexity, Language, Letters, Perplexity
 from stages.signals.text import CaptionStats
 
 
@@ -49,6 +49,36 @@ def test_language_takes_one_or_many() -> None:
     assert Language(keep="en", certainty=0.95)(columns).tolist() == [True, True, False, True]
     with pytest.raises(ValidationError, match="at least 1 item"):
         Language(keep=())
+
+
+def test_each_language_has_its_own_least_probability() -> None:
+    columns = {
+        "lang": np.array(["en", "de", "de", "fr", None], object),
+        "lang_score": np.array([0.5, 0.69, 0.7, 0.2, np.nan], np.float32),
+    }
+    step = Language.model_validate({"keep": {"en": 0.5, "de": 0.7}})
+    assert step(columns).tolist() == [True, False, True, False, False]
+    assert step.bounds() == {}
+    doubting = Language.model_validate({"keep": {"en": 0.5, "de": 0.7}, "certainty": 0.3})
+    assert doubting(columns).tolist() == [True, False, True, True, False]
+    with pytest.raises(ValidationError, match="leave out min_score"):
+        Language.model_validate({"keep": {"en": 0.5}, "min_score": 0.3})
+    with pytest.raises(ValidationError, match="from 0 to 1"):
+        Language.model_validate({"keep": {"en": 1.5}})
+
+
+def test_perplexity_complexity_and_action_are_inclusive() -> None:
+    assert Perplexity(min=2, max=10)({"perplexity": np.array([1.9, 2, 10, 10.1, np.nan])}).tolist() == [
+        False,
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert Complexity()({"caption_complexity": np.array([0.0, 1, np.nan])}).tolist() == [False, True, False]
+    actions = {"caption_actions": np.array(["", "run", "run,jump", None], object)}
+    assert Action()(actions).tolist() == [False, True, True, False]
+    assert Action(min=2)(actions).tolist() == [False, False, True, False]
 
 
 def test_letters() -> None:

@@ -7,7 +7,6 @@ import pytest
 NOT_YET = {
     "the image-text methods beyond the first slice": (
         "aesthetic_mlp",
-        "cat_filter_convention",
         "datacomp_image_based",
         "datacomp_uid_subset_file",
         "laion_filters",
