@@ -1,0 +1,164 @@
+"""Near-duplicate texts: every pair whose sets of word n-grams are similar, verified, joined to groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from curate.contracts import Columns, PoolFact, Relation, Scan, Spread, State
+from stages.select.components import connected
+from stages.select.dedup import STANDING, hashed, placed, ranked, standing
+from stages.select.minhash import bands, signatures
+from stages.select.setjoin import Jaccard, prefixes, similar, slots
+from stages.select.shingles import Sets, shingled
+
+COUNTERS: Final = 1 << 22
+"""Most counters (of 2 bytes) that say how rare a key is. Distinct keys that share one are held to be more frequent."""
+Keys = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Set, int64 (m,); key by which it may meet others, uint64 (m,); whether it meets larger ones there, bool (m,)."""
+
+
+class NearTexts(PoolFact):
+    """Groups texts whose sets of word n-grams have a Jaccard similarity of at least `similarity`, in whole numbers.
+
+    Every pair is verified; pairs are joined to components, so that groups do not depend on order. `candidates: exact`
+    finds all pairs, by prefix and length filters (`stages.select.setjoin`). `minhash` compares those that share a band
+    of their MinHash signature (Broder 1997; Leskovec, Rajaraman and Ullman 2020, section 3.4): for long texts, where
+    it emits `bands` rows per text instead of a share of its n-grams; it misses some pairs near the threshold, and adds
+    none. The first of a group is the best by `best`, else the one with the lowest uid; ties go to the lowest uid, then
+    position. Works out of core; only rows that have a duplicate are remembered.
+    """
+
+    similarity: float = Field(default=0.7, gt=0, le=1, description="read as it is written, to six decimals")
+    words: int = Field(default=2, ge=1, description="of an n-gram; a text with fewer is one n-gram of all its words")
+    candidates: Literal["exact", "minhash"] = "exact"
+    permutations: int = Field(default=128, ge=1, description="with minhash: places of a signature")
+    bands: int = Field(default=16, ge=1, description="with minhash: of which any that agrees makes a candidate")
+    column: str = "text"
+    best: str | None = Field(default=None, description="column whose highest value is the first of its group")
+
+    @model_validator(mode="after")
+    def _whole_bands(self) -> Self:
+        if self.permutations % self.bands:
+            raise ValueError(f"{self.permutations} permutations do not make {self.bands} bands of equal size")
+        return self
+
+    def inputs(self) -> tuple[str, ...]:
+        """The text's column and, if given, the one to rank by."""
+        return (self.column, self.best) if self.best else (self.column,)
+
+    def gives(self) -> dict[str, pa.DataType]:
+        """text_group: position of the group's first; text_rank: 0 for the first; text_size: 1 where there is no other."""
+        return {"text_group": pa.int64(), "text_rank": pa.int32(), "text_size": pa.int32()}
+
+    def fit(self, scan: Scan, seed: int) -> Spread:
+        """State per row that has a duplicate: `position`, `group`, `rank` and `size`, int64."""
+        jaccard = Jaccard.of(self.similarity)
+        texts = scan.regroup(partial(_texts, self), _same_sets, *self.inputs())
+        banded = partial(_bands, self.permutations, self.bands)
+        counts = _counts(texts, _tokens if self.candidates == "exact" else banded)
+        keys = partial(prefixes, jaccard=jaccard) if self.candidates == "exact" else partial(_shared, banded)
+        return ranked(connected(texts.regroup(partial(_meeting, keys, counts), partial(_near, jaccard))))
+
+    def compute(self, columns: Columns, state: State) -> dict[str, Sequence[Any] | np.ndarray]:
+        """A row without a duplicate, or without a word, is a group of its own."""
+        return placed(columns, state, "text")
+
+
+def _texts(step: NearTexts, columns: Columns) -> pa.Table:
+    """Rows with a word: their set, two hashes of it, and their standing."""
+    has, sets = shingled(columns[step.column], step.words)
+    high, low = sets.hashed().T
+    rows = {name: values[has] for name, values in standing(columns, step.best).items()}
+    return pa.table({"key": high, "low": low, **rows, "tokens": sets.lists()})
+
+
+def _same_sets(table: pa.Table) -> pa.Table:
+    """Beside each row `same`, the lowest position of those with an equal set, and how many these are. The set stays
+    with that one: a caption that stands a thousand times is compared once."""
+    codes = [table[name].to_numpy() for name in ("position", "low", "key")]
+    table = table.take(pa.array(np.lexsort(codes)))
+    position, low, high = (table[name].to_numpy() for name in ("position", "low", "key"))
+    first = np.ones(len(position), bool)
+    first[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
+    start = np.flatnonzero(first)
+    copies = np.diff(np.append(start, len(first)))
+    rows = {"same": np.repeat(position[start], copies), "copies": np.repeat(copies, copies)}
+    at = pa.array(np.arange(len(first)), mask=~first)
+    return pa.table({**{name: table[name] for name in STANDING}, **rows, "tokens": table["tokens"].take(at)})
+
+
+def _counts(texts: Relation, keys: Callable[[Sets], np.ndarray]) -> np.ndarray:
+    """uint16, a power of two of them: how many sets have a key that falls there (65,535: or more)."""
+    size = min(COUNTERS, 1 << (16 * texts.rows).bit_length())
+    counts = np.zeros(size, np.int64)
+    for places, found in texts.map(partial(_counted, keys, size)):
+        counts[places] += found
+    return np.minimum(counts, np.iinfo(np.uint16).max).astype(np.uint16)
+
+
+def _counted(keys: Callable[[Sets], np.ndarray], size: int, table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    return np.unique(slots(keys(_sets(table)[1]), size), return_counts=True)
+
+
+def _sets(table: pa.Table) -> tuple[np.ndarray, Sets]:
+    """Rows that have a set, int64 (n,), and the sets."""
+    has = table["tokens"].is_valid()
+    return np.flatnonzero(has.to_numpy()), Sets.of(table["tokens"].filter(has))
+
+
+def _tokens(sets: Sets) -> np.ndarray:
+    return sets.tokens
+
+
+def _bands(permutations: int, count: int, sets: Sets) -> np.ndarray:
+    return bands(signatures(sets, permutations), count).ravel()
+
+
+def _shared(keys: Callable[[Sets], np.ndarray], sets: Sets, counts: np.ndarray) -> Keys:
+    """Of equally many keys per set those that are not known to be its alone."""
+    found = keys(sets)
+    rows = np.repeat(np.arange(len(sets.sizes)), len(found) // max(1, len(sets.sizes)))
+    wanted = counts[slots(found, len(counts))] > 1
+    return rows[wanted], found[wanted], np.ones(int(wanted.sum()), bool)
+
+
+def _meeting(keys: Callable[[Sets, np.ndarray], Keys], counts: np.ndarray, table: pa.Table) -> pa.Table:
+    """A row for each set and key by which it may meet others; edges between equal sets; and what rows are like, of those
+    that have a copy or may meet another."""
+    has, sets = _sets(table)
+    row, key, early = keys(sets, counts)
+    position, same = table["position"].to_numpy(), table["same"].to_numpy()
+    meets = {
+        "key": hashed(key),
+        "a": position[has[row]],
+        "meets": key,
+        "early": early,
+        "tokens": sets.take(row).lists(),
+    }
+    copy = position != same
+    copies = {"key": hashed(position[copy]), "a": position[copy], "b": same[copy]}
+    social = table["copies"].to_numpy() > 1
+    social[has[row]] = True
+    members = table.filter(pa.array(social)).select(STANDING[:-1])
+    like = {"key": hashed(position[social]), "a": position[social], "b": position[social]}
+    tables = [pa.table({**like, **{name: members[name] for name in STANDING[:-1]}}), pa.table(copies), pa.table(meets)]
+    return pa.concat_tables(tables, promote_options="default")
+
+
+def _near(jaccard: Jaccard, table: pa.Table) -> pa.Table:
+    """Edges between similar sets that meet, and what has come along. An edge stays within its key."""
+    meets = table["meets"].is_valid()
+    found = table.filter(meets)
+    found = found.take(pa.array(np.argsort(found["a"].to_numpy(), kind="stable")))
+    position = found["a"].to_numpy()
+    root = similar(Sets.of(found["tokens"]), found["meets"].to_numpy(), found["early"].to_numpy(), jaccard)
+    other = np.flatnonzero(root != np.arange(len(root)))
+    rest = table.filter(pa.array(~meets.to_numpy())).select(["a", "b", *STANDING[:-1]])
+    near = pa.table({"a": position[other], "b": position[root[other]]})
+    return pa.concat_tables([rest, near], promote_options="default")
