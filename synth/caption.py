@@ -116,6 +116,6 @@ def open_captioner(model: str, prompt: str | None, max_words: int, temperature: 
         from synth.backends.class_names import ClassNames
 
         return ClassNames(prompt, max_words)
-    from synth.backends.generate import open_generator
+    from synth.backends.generate import Decoding, open_generator
 
-    return open_generator(model, prompt, max_words, temperature)
+    return open_generator(model, prompt, max_words, Decoding(temperature))

@@ -10,7 +10,6 @@ NOT_YET = {
         "datacomp_image_based",
         "datacomp_uid_subset_file",
         "laion_filters",
-        "sieve",
         "sscd_copy_rule",
     ),
     "interleaved documents": (

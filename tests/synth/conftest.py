@@ -61,6 +61,31 @@ def image_tokenizer() -> Any:
     return word_tokenizer(extra_special_tokens={"image_token": "<image>"})
 
 
+def save_blip(folder: Path) -> None:
+    """BLIP: a ViT and a BERT that attends to it; a caption ends at the separator."""
+    from transformers import (
+        BlipConfig,
+        BlipForConditionalGeneration,
+        BlipImageProcessor,
+        BlipProcessor,
+        BlipTextConfig,
+        BlipVisionConfig,
+    )
+
+    tokenizer = wordpiece_tokenizer()
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = BlipConfig(
+        vision_config=BlipVisionConfig(image_size=32, patch_size=16, **small).to_dict(),
+        text_config=BlipTextConfig(
+            vocab_size=len(tokenizer), encoder_hidden_size=16, max_position_embeddings=64, bos_token_id=2,
+            pad_token_id=0, eos_token_id=3, sep_token_id=3, **small,
+        ).to_dict(),
+        projection_dim=16,
+    )  # fmt: skip
+    BlipForConditionalGeneration(config).save_pretrained(folder)
+    BlipProcessor(BlipImageProcessor(size={"height": 32, "width": 32}), tokenizer).save_pretrained(folder)
+
+
 def save_blip2(folder: Path) -> None:
     """BLIP-2 with OPT behind a Q-Former of four queries."""
     from transformers import (
@@ -273,6 +298,7 @@ def save_owlv2(folder: Path) -> None:
 
 
 SAVE: dict[str, Callable[[Path], None]] = {
+    "blip": save_blip,
     "blip2": save_blip2,
     "llava": save_llava,
     "llava_next": save_llava_next,

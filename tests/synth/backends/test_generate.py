@@ -12,7 +12,7 @@ from PIL import Image
 
 from curate.contracts import Batch
 from curate.errors import ModelError
-from synth.backends.generate import Sampler, cut
+from synth.backends.generate import Decoding, Sampler, cut, nucleus
 from synth.caption import Caption, open_captioner
 
 Make = Callable[..., Batch]
@@ -20,6 +20,7 @@ Spec = Callable[[str], str]
 
 DESCRIBE = "Describe the image in one sentence."
 PROMPTS = {
+    "blip": "a picture of",
     "blip2": "a photo of",
     "llava": DESCRIBE,
     "llava_next": DESCRIBE,
@@ -84,13 +85,23 @@ def test_sampling_follows_the_sample_and_the_seed(
 
 def test_gumbel_noise_samples_the_softmax() -> None:
     logits = torch.tensor([[0.0, 1.0, 2.0]]).repeat(4000, 1)
-    draws = Sampler(temperature=0.5, seeds=range(4000))(torch.empty(0), logits).argmax(-1)
+    draws = Sampler(Decoding(temperature=0.5), seeds=range(4000))(torch.empty(0), logits).argmax(-1)
     shares = torch.bincount(draws, minlength=3) / 4000
     assert torch.allclose(shares, (logits[0] / 0.5).softmax(-1), atol=0.03)
 
 
+def test_a_nucleus_holds_the_fewest_tokens_that_reach_the_share() -> None:
+    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05], [0.05, 0.15, 0.3, 0.5]]).log()
+    assert nucleus(logits, 0.7).isfinite().tolist() == [[True, True, False, False], [False, False, True, True]]
+    assert nucleus(logits, 0.9).isfinite().sum(-1).tolist() == [3, 3]
+    assert torch.equal(nucleus(logits, 1.0), logits)
+    draws = Sampler(Decoding(1.0, 0.7), seeds=range(4000))(torch.empty(0), logits[:1].repeat(4000, 1)).argmax(-1)
+    assert torch.bincount(draws, minlength=4)[2:].sum() == 0
+    assert torch.bincount(draws)[0] / 4000 == pytest.approx(0.5 / 0.8, abs=0.03)
+
+
 def test_a_family_that_writes_no_captions_is_named(checkpoint: Spec) -> None:
-    with pytest.raises(ModelError, match="'owlv2'; captions come from blip-2, llava"):
+    with pytest.raises(ModelError, match="'owlv2'; captions come from blip, blip-2, llava"):
         open_captioner(checkpoint("owlv2"), None, 10, 0.0)
 
 
