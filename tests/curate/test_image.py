@@ -54,6 +54,26 @@ def test_reduction_leaves_the_short_side_at_256(width: int, height: int, k: int)
     assert decode(encode(picture(width, height), "JPEG")).size == (-(-width // k), -(-height // k))
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_luma_is_grey_at_a_side_of_128(name: str) -> None:
+    for mode in ("RGB", "L"):
+        blob = encode(picture().convert(mode), name)
+        grey = decode(blob, "luma")
+        assert (grey.mode, grey.size) == ("L", (175, 130))
+        assert distance(grey, decode(blob, "full").convert("L").reduce(4)) < 2
+    with pytest.raises(SampleError, match=f"^truncated {name}$"):
+        decode(blob[: len(blob) // 2], "luma")
+
+
+def test_luma_is_upright_and_on_white() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert decode(encode(picture(), "JPEG", exif=exif), "luma").size == (130, 175)
+    clear = encode(Image.new("RGBA", (300, 300), (0, 0, 0, 0)), "PNG")
+    assert decode(clear, "luma").getextrema() == (255, 255)
+    assert decode(encode(picture().convert("CMYK"), "JPEG"), "luma").mode == "L"
+
+
 @given(st.integers(1, 20_000), st.integers(1, 20_000))
 def test_reduction_is_the_largest(width: int, height: int) -> None:
     k, short = reduction(width, height), min(width, height)
