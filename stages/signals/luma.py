@@ -48,7 +48,10 @@ class Luma(Signal):
 
 
 class LumaHash(Signal):
-    """`phash` as `PHash` has it, but for rounding: resizing to 32 x 32 and the cosine transform are one matrix product."""
+    """`phash` as `PHash` has it, but for rounding: resizing to 32 x 32 and the cosine transform are one matrix product.
+
+    `mean_rgb` is grey, so `Duplicates` takes two pictures that differ in colour alone for copies.
+    """
 
     image: ClassVar[ImageLevel | None] = "luma"
     cost: ClassVar[float] = 0.2
@@ -56,12 +59,13 @@ class LumaHash(Signal):
     tolerance: float = Field(default=384, ge=0, description="as of `stages.signals.hashes.PHash`")
 
     def gives(self) -> dict[str, pa.DataType]:
-        """phash: 16 hexadecimal digits."""
-        return {"phash": pa.string()}
+        """phash: 16 hexadecimal digits; mean_rgb: the mean luma three times, `808080`."""
+        return {"phash": pa.string(), "mean_rgb": pa.string()}
 
     def compute(self, batch: Batch) -> dict[str, Sequence[Any] | np.ndarray]:
         """One hash per image."""
-        return {"phash": to_hex(luma_hash(batch.images, self.tolerance))}
+        means = [grey.reduce(grey.size).tobytes().hex() * 3 for grey in batch.images]
+        return {"phash": to_hex(luma_hash(batch.images, self.tolerance)), "mean_rgb": means}
 
 
 def luma_hash(pictures: Sequence[Image.Image], tolerance: float) -> np.ndarray:

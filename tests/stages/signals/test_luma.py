@@ -65,6 +65,7 @@ def test_the_hash_is_phash_but_for_rounding() -> None:
     ours = from_hex(list(LumaHash().compute(Batch({}, images=greys))["phash"]))
     theirs = from_hex(list(PHash().compute(Batch({}, images=thumbs))["phash"]))
     assert np.bitwise_count(ours ^ theirs).max() <= 4
+    assert LumaHash().compute(Batch({}, images=[Image.new("L", (200, 150), 128)]))["mean_rgb"] == ["808080"]
     assert np.bitwise_count(luma_hash(greys, 0) ^ phash(greys)).max() <= 2
     apart = [int(a ^ b).bit_count() for i, a in enumerate(ours) for b in ours[:i]]
     assert min(apart) > 8
