@@ -23,7 +23,7 @@ Keys = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Set, int64 (m,); key by which it may meet others, uint64 (m,); whether it meets larger ones there, bool (m,)."""
 
 
-class NearTexts(PoolFact):
+class NearDuplicateText(PoolFact):
     """Groups texts whose sets of word n-grams have a Jaccard similarity of at least `similarity`, in whole numbers.
 
     Every pair is verified; pairs are joined to components, so that groups do not depend on order. `candidates: exact`
@@ -70,7 +70,7 @@ class NearTexts(PoolFact):
         return placed(columns, state, "text")
 
 
-def _texts(step: NearTexts, columns: Columns) -> pa.Table:
+def _texts(step: NearDuplicateText, columns: Columns) -> pa.Table:
     """Rows with a word: their set, two hashes of it, and their standing."""
     has, sets = shingled(columns[step.column], step.words)
     high, low = sets.hashed().T
@@ -81,16 +81,15 @@ def _texts(step: NearTexts, columns: Columns) -> pa.Table:
 def _same_sets(table: pa.Table) -> pa.Table:
     """Beside each row `same`, the lowest position of those with an equal set, and how many these are. The set stays
     with that one: a caption that stands a thousand times is compared once."""
-    codes = [table[name].to_numpy() for name in ("position", "low", "key")]
-    table = table.take(pa.array(np.lexsort(codes)))
-    position, low, high = (table[name].to_numpy() for name in ("position", "low", "key"))
+    order = np.lexsort([table[name].to_numpy() for name in ("position", "low", "key")])
+    like = {name: table[name].to_numpy()[order] for name in STANDING}
+    position, low, high = (table[name].to_numpy()[order] for name in ("position", "low", "key"))
     first = np.ones(len(position), bool)
     first[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
     start = np.flatnonzero(first)
     copies = np.diff(np.append(start, len(first)))
     rows = {"same": np.repeat(position[start], copies), "copies": np.repeat(copies, copies)}
-    at = pa.array(np.arange(len(first)), mask=~first)
-    return pa.table({**{name: table[name] for name in STANDING}, **rows, "tokens": table["tokens"].take(at)})
+    return pa.table({**like, **rows, "tokens": table["tokens"].take(pa.array(order, mask=~first))})
 
 
 def _counts(texts: Relation, keys: Callable[[Sets], np.ndarray]) -> np.ndarray:
@@ -153,12 +152,11 @@ def _meeting(keys: Callable[[Sets, np.ndarray], Keys], counts: np.ndarray, table
 
 def _near(jaccard: Jaccard, table: pa.Table) -> pa.Table:
     """Edges between similar sets that meet, and what has come along. An edge stays within its key."""
-    meets = table["meets"].is_valid()
-    found = table.filter(meets)
-    found = found.take(pa.array(np.argsort(found["a"].to_numpy(), kind="stable")))
-    position = found["a"].to_numpy()
-    root = similar(Sets.of(found["tokens"]), found["meets"].to_numpy(), found["early"].to_numpy(), jaccard)
-    other = np.flatnonzero(root != np.arange(len(root)))
-    rest = table.filter(pa.array(~meets.to_numpy())).select(["a", "b", *STANDING[:-1]])
+    meets = table["tokens"].is_valid().to_numpy()
+    by_position = np.flatnonzero(meets)[np.argsort(table["a"].to_numpy()[meets])]
+    found = table.select(["key", "a", "early", "tokens"]).take(pa.array(by_position))
+    root = similar(Sets.of(found["tokens"]), found["key"].to_numpy(), found["early"].to_numpy(), jaccard)
+    position, other = found["a"].to_numpy(), np.flatnonzero(root != np.arange(len(root)))
+    rest = table.select(["a", "b", *STANDING[:-1]]).filter(pa.array(~meets))
     near = pa.table({"a": position[other], "b": position[root[other]]})
     return pa.concat_tables([rest, near], promote_options="default")

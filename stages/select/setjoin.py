@@ -78,16 +78,25 @@ def similar(sets: Sets, groups: np.ndarray, early: np.ndarray, jaccard: Jaccard)
     that a group in which all are alike takes about as many comparisons as it has members. `early`: see `prefixes`.
     """
     order = np.lexsort((sets.sizes, groups))
+    order = order[_accompanied(groups[order])]
     alike = _Alike(sets.take(order), jaccard)
     root = np.arange(len(order))
     for a, b in _within(groups[order], alike.sets.sizes, jaccard):
-        open_ = early[order[a]] & (root[a] != root[b])
-        a, b = alike.pairs(a[open_], b[open_])
-        _connect(root, a, b)
-    first = np.full(len(order), len(order))
+        apart = early[order[a]] & (root[a] != root[b])
+        _connect(root, *alike.pairs(a[apart], b[apart]))
+    first = np.full(len(order), len(groups))
     np.minimum.at(first, root, order)
-    found = np.empty_like(order)
+    found = np.arange(len(groups))
     found[order] = first[root]
+    return found
+
+
+def _accompanied(groups: np.ndarray) -> np.ndarray:
+    """Boolean (n,): the group, which stands in one run, has another member."""
+    same = groups[1:] == groups[:-1]
+    found = np.zeros(len(groups), bool)
+    found[1:] = same
+    found[:-1] |= same
     return found
 
 

@@ -74,7 +74,7 @@ def shingled(texts: np.ndarray, words: int) -> tuple[np.ndarray, Sets]:
     split = [text.lower().split() if text is not None else [] for text in texts.tolist()]
     counts = np.fromiter(map(len, split), np.int64, len(split))
     has = np.flatnonzero(counts)
-    return has, distinct_within(_grams(_words(chain.from_iterable(split)), counts[has], words))
+    return has, distinct_within(_grams(_hashes(list(chain.from_iterable(split))), counts[has], words))
 
 
 def distinct_within(sets: Sets) -> Sets:
@@ -101,12 +101,14 @@ def spans(begins: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return np.repeat(begins - (np.cumsum(sizes) - sizes), sizes) + np.arange(sizes.sum())
 
 
-def _words(words: Iterator[str]) -> np.ndarray:
+def _hashes(words: list[str]) -> np.ndarray:
     """uint64: a hash per word; each distinct word is hashed once."""
-    numbers: dict[str, int] = {}
-    found = np.fromiter((numbers.setdefault(word, len(numbers)) for word in words), np.int64)
-    digests = (hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest() for word in numbers)
-    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)[found]
+    known = {word: _hash(word) for word in set(words)}
+    return np.fromiter(map(known.__getitem__, words), np.uint64, len(words))
+
+
+def _hash(word: str) -> int:
+    return int.from_bytes(hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 def _grams(hashes: np.ndarray, counts: np.ndarray, words: int) -> Sets:
