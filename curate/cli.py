@@ -169,6 +169,26 @@ def export(
     _print(result, as_json, run_text(result))
 
 
+@app.command(
+    epilog="Examples: `curate subset workspace/runs/datacomp-basic basic.npy` · "
+    "`curate subset workspace/runs/imagenet reference.npy --column image_embedding`"
+)
+def subset(
+    run: RunArg,
+    out: Annotated[str, typer.Argument(help="the file to write, OUT.npy")],
+    column: Annotated[str | None, typer.Option(help="write this column of the kept samples instead")] = None,
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Write the kept uids as a DataComp subset file, or a column such as the embeddings of a reference set."""
+    from curate.inspect import open_run
+    from curate.subset import write_column, write_subset
+
+    opened = open_run(run, root)
+    rows = write_column(opened, column, out) if column else write_subset(opened, out)
+    _print({"path": out, "rows": rows}, as_json, f"{rows:,} {column or 'uids'} in {out}")
+
+
 @app.command(epilog="Example: `curate train manifests/train/clip_tiny.yaml --set train.epochs=3`")
 def train(
     config: str,
