@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
 from curate.contracts import Batch, Columns
 from curate.scan import MemoryScan
+from curate.schema import UID, uid_words
+from curate.subset import write_sorted
 from filters.datacomp import Basic, CaptionFilter, TextBased, fasttext_tokens
 from filters.similarity import Similarity
 from filters.text import Language
@@ -78,3 +82,12 @@ def test_text_based(case: dict[str, Any]) -> None:
         [word, number] for word, _, number, _ in expected
     ]
     assert found["entities"][0] == list(dict.fromkeys(number for _, _, number, listed in expected if listed))
+
+
+@pytest.mark.parity("datacomp_uid_subset_file")
+def test_subset_file(case: dict[str, Any], tmp_path: Path) -> None:
+    words = uid_words(pa.array([bytes.fromhex(uid) for uid in case["input"]["uids"]], UID))
+    write_sorted(lambda: [words], tmp_path / "subset.npy")
+    found = np.load(tmp_path / "subset.npy")
+    assert found.dtype == np.dtype("u8,u8")
+    assert [[str(upper), str(lower)] for upper, lower in found.tolist()] == case["expected"]["sorted_u8_pairs"]
