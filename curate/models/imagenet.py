@@ -118,12 +118,18 @@ def _open(device: str) -> Classifier:
 @lru_cache(maxsize=1)
 def class_names() -> list[str]:
     """1,000 distinct names in the order of ImageNet-1k: the first lemma of each synset, but for `_SHARED`."""
+    return list(class_lemmas())
+
+
+@lru_cache(maxsize=1)
+def class_lemmas() -> dict[str, list[str]]:
+    """Class name -> all lemmas of its synset (WordNet's synonyms), in the order of ImageNet-1k."""
     try:
         from timm.data import ImageNetInfo
     except ImportError as error:
         raise MissingExtra("timm", extra="models") from error
-    first = [lemmas.split(",")[0] for lemmas in ImageNetInfo().label_descriptions()]
-    return [_SHARED.get(index, name) for index, name in enumerate(first)]
+    synsets = [description.split(", ") for description in ImageNetInfo().label_descriptions()]
+    return {_SHARED.get(index, lemmas[0]): lemmas for index, lemmas in enumerate(synsets)}
 
 
 _SHARED: Final = {134: "crane bird", 517: "construction crane", 639: "tank suit"}
