@@ -21,7 +21,7 @@ PRECISION: Final = 1e-4
 """Relative distance of neighbouring thresholds at which the search for a size ends."""
 _UNIT: Final = float(1 << 32)
 """Expected sizes are summed in these parts of a pair, as integers, so that no order of shards can change them."""
-_HELD: Final = 1 << 20
+_HELD: Final = 1 << 18
 """Counts of shards that wait to be merged."""
 
 
