@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -14,23 +14,11 @@ from curate import order
 from curate.contracts import Columns, PoolFact, Relation, Scan, Selection, Spread, State
 from curate.schema import hash_words
 from stages.select.components import connected
-from stages.select.hamming import Blocks, bands, choose_blocks, flat, pairs_in_bands, spanning_forest
-from stages.signals.hashes import from_hex
+from stages.select.hamming import Blocks, bands, choose_blocks, pairs_in_bands, spanning_forest
+from stages.select.looks import HASHES, present, same_color
 
 STANDING: Final = ("preference", "uid_high", "uid_low", "position")
 """Columns of a member of a group; the lowest comes first. `position` is int64, the others uint64."""
-
-
-class Hash(NamedTuple):
-    """A perceptual hash: its column, that of the mean colour, 64-bit words, and how many bits copies may differ in."""
-
-    column: str
-    color: str
-    words: int
-    most: int
-
-
-HASHES: Final = {"phash": Hash("phash", "mean_rgb", 1, 16), "pdq": Hash("pdq", "pdq_rgb", 4, 31)}
 
 
 class Duplicates(PoolFact):
@@ -60,12 +48,7 @@ class Duplicates(PoolFact):
 
     def inputs(self) -> tuple[str, ...]:
         """The columns that tell duplicates and, if given, the one to rank by."""
-        if self.by == "bytes":
-            codes: tuple[str, ...] = ("sha256",)
-        else:
-            kind = HASHES[self.by]
-            quality = ("pdq_quality",) if self.by == "pdq" else ()
-            codes = (kind.column, *quality, *(() if self.color is None else (kind.color,)))
+        codes = ("sha256",) if self.by == "bytes" else HASHES[self.by].columns(self.color is not None)
         return (*codes, self.best) if self.best else codes
 
     def gives(self) -> dict[str, pa.DataType]:
@@ -190,7 +173,7 @@ def _begins(codes: list[np.ndarray]) -> np.ndarray:
 
 def _digests(best: str | None, columns: Columns) -> pa.Table:
     """128 of the 256 bits of the digest."""
-    has, digests = _present(columns["sha256"])
+    has, digests = present(columns["sha256"])
     words = np.frombuffer(b"".join(digests), ">u8").astype(np.uint64).reshape(-1, 4)
     rows = {name: values[has] for name, values in standing(columns, best).items()}
     return pa.table({"key": hashed(words[:, 0]), "high": words[:, 0], "low": words[:, 1], **rows})
@@ -203,17 +186,7 @@ def _same_digests(table: pa.Table) -> pa.Table:
 
 def _looks(step: Duplicates, columns: Columns) -> pa.Table:
     """Rows whose hash says something: its words, the mean colour, and their standing."""
-    kind = HASHES[step.by]
-    has, digits = _present(columns[kind.column])
-    if step.by == "pdq":
-        digits = columns[kind.column][has := has & (columns["pdq_quality"] >= step.min_quality)].tolist()
-    hashes = from_hex(digits).reshape(-1, kind.words)
-    telling = ~flat(hashes)
-    has[has], hashes = telling, hashes[telling]
-    colors = np.zeros(len(hashes), np.uint64)
-    if step.color is not None:
-        channels = np.frombuffer(bytes.fromhex("".join(columns[kind.color][has].tolist())), np.uint8).reshape(-1, 3)
-        colors = channels.astype(np.uint64) @ np.array([1 << 16, 1 << 8, 1], np.uint64)
+    has, hashes, colors = HASHES[step.by].read(columns, step.color is not None, step.min_quality)
     rows = {name: values[has] for name, values in standing(columns, step.best).items()}
     return pa.table({"key": hashed(*hashes.T, colors), **_words(hashes), "color": colors, **rows})
 
@@ -257,22 +230,11 @@ def _near(distance: int, color: int | None, blocks: Blocks, table: pa.Table) -> 
     hashes = np.column_stack([looks[f"word{i}"].to_numpy() for i in range(blocks.bits // 64)])
     pairs = pairs_in_bands(hashes, looks["first"].to_numpy(), blocks, distance)
     if color is not None:
-        channels = looks["color"].to_numpy()[:, None] >> np.array([16, 8, 0], np.uint64) & np.uint64(255)
-        pairs = _close(pairs, channels.astype(np.int16), color)
+        colors = looks["color"].to_numpy()
+        pairs = (pair[same_color(colors[pair[:, 0]], colors[pair[:, 1]], color)] for pair in pairs)
     found = position[spanning_forest(pairs)]
     rest = table.filter(pa.array(~banded)).select(["a", "b", *STANDING[:-1]])
     return pa.concat_tables([rest, pa.table({"a": found[:, 0], "b": found[:, 1]})], promote_options="default")
-
-
-def _close(pairs: Iterable[np.ndarray], colors: np.ndarray, limit: int) -> Iterator[np.ndarray]:
-    for pair in pairs:
-        yield pair[(abs(colors[pair[:, 0]] - colors[pair[:, 1]]) <= limit).all(axis=1)]
-
-
-def _present(values: np.ndarray) -> tuple[np.ndarray, list[Any]]:
-    """Bool (n,): rows with a value; and those values."""
-    has = np.array([value is not None for value in values.tolist()], bool)
-    return has, values[has].tolist()
 
 
 def _alive(groups: str, best: str | None, columns: Columns) -> pa.Table:

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from stages.select.components import components
+from stages.select.shingles import spans
 
 FLAT_SHARE: Final = 3 / 32
 """A hash with a lower share of ones, or of zeros, comes from a flat or evenly graded image and says nothing of it."""
@@ -107,6 +108,34 @@ def near_pairs(hashes: np.ndarray, distance: int) -> Iterator[np.ndarray]:
         yield from pairs_in_bands(hashes, np.full(len(hashes), first), blocks, distance)
 
 
+class HashIndex:
+    """A list of hashes, uint64 (n, words), in which near ones are looked up; it takes 16 bytes a hash and block."""
+
+    def __init__(self, hashes: np.ndarray, distance: int) -> None:
+        """`distance`: the bits that may differ; of one block more at least one agrees."""
+        self._hashes, self._allowed = hashes, allowance(hashes, distance)
+        bits = 64 * hashes.shape[1]
+        self._blocks, self._distance = Blocks(max(distance + 1, bits // 64), 1, bits), distance
+        self._tables = []
+        for _, values in bands(hashes, self._blocks):
+            order = np.argsort(values, kind="stable")
+            self._tables.append((order, values[order]))
+
+    def near(self, queries: np.ndarray) -> Iterator[np.ndarray]:
+        """int64 (m, 3): of each query, uint64 (k, words), that is `alike` a listed hash its index, the hash's, and the
+        bits they differ in; some come repeatedly."""
+        allowed = allowance(queries, self._distance)
+        for (_, values), (order, table) in zip(bands(queries, self._blocks), self._tables, strict=True):
+            low, high = (np.searchsorted(table, values, side) for side in ("left", "right"))
+            for begin, end in _chunks(high - low, HELD_PAIRS):
+                count = (high - low)[begin:end]
+                at = order[spans(low[begin:end], count)]
+                query = np.repeat(np.arange(begin, end), count)
+                apart = _ones(queries[query] ^ self._hashes[at])
+                near = apart <= np.minimum(allowed[query], self._allowed[at])
+                yield np.column_stack([query[near], at[near], apart[near]])
+
+
 def spanning_forest(pairs: Iterable[np.ndarray]) -> np.ndarray:
     """int64 (m, 2): items that pairs connect with a lower one, and the lowest that they are connected with.
 
@@ -124,6 +153,16 @@ def spanning_forest(pairs: Iterable[np.ndarray]) -> np.ndarray:
 def _branches(pairs: list[np.ndarray]) -> np.ndarray:
     found = components(pairs)
     return found[found[:, 0] != found[:, 1]]
+
+
+def _chunks(counts: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
+    """Runs of items with at most so many in sum, or with one item."""
+    ends, begin = np.cumsum(counts), 0
+    while begin < len(counts):
+        before = ends[begin] - counts[begin]
+        end = max(begin + 1, int(np.searchsorted(ends, before + most, "right")))
+        yield begin, end
+        begin = end
 
 
 def _ones(words: np.ndarray) -> np.ndarray:
