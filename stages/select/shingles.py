@@ -90,7 +90,8 @@ def sorted_within(sets: Sets) -> Sets:
     by_size = np.argsort(sets.sizes, kind="stable")
     begins, tokens = sets.begins[by_size], sets.tokens.copy()
     sizes, at = np.unique(sets.sizes[by_size], return_index=True)
-    for size, start, end in zip(sizes, at, [*at[1:], len(by_size)], strict=True):
+    ends = np.append(at[1:], len(by_size))[: len(at)]
+    for size, start, end in zip(sizes, at, ends, strict=True):
         places = begins[start:end, None] + np.arange(size)
         tokens[places] = np.sort(sets.tokens[places], axis=1)
     return Sets(tokens, sets.sizes)
