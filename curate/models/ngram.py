@@ -25,6 +25,8 @@ BEGIN, END = 101, 102
 """Ids of [CLS] and [SEP], which stand around each text."""
 MAX_CHARACTERS: Final = 2000
 """Of a longer text only the beginning is scored."""
+LONG: Final = 32
+"""Characters of a word from which on it is not remembered: a sentence without spaces comes but once."""
 _ASCII_WORD: Final = re.compile(r"[a-z0-9]+|[^\sa-z0-9]")
 
 
@@ -83,17 +85,22 @@ def _find(table: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def word_pieces(text: str) -> list[int]:
     """Ids of a text's pieces between [CLS] and [SEP].
 
-    A word of ASCII letters and digits, or a mark, has the same pieces wherever it stands, and most have been seen before.
+    A word has the same pieces wherever it stands, and most have been seen before. (Among printable characters only the
+    space separates, and in ASCII every mark is a word.)
     """
-    if text.isascii() and text.isprintable():
-        found = chain.from_iterable(map(_pieces, _ASCII_WORD.findall(text.lower())))
-        return [BEGIN, *found, END]
-    ids: list[int] = tokenizer().encode(text).ids
-    return ids
+    if not text.isprintable():
+        ids: list[int] = tokenizer().encode(text).ids
+        return ids
+    words = _ASCII_WORD.findall(text.lower()) if text.isascii() else text.split(" ")
+    return [BEGIN, *chain.from_iterable(map(_pieces, words)), END]
+
+
+def _pieces(word: str) -> tuple[int, ...]:
+    return _known(word) if len(word) <= LONG else _known.__wrapped__(word)
 
 
 @lru_cache(maxsize=1 << 16)
-def _pieces(word: str) -> tuple[int, ...]:
+def _known(word: str) -> tuple[int, ...]:
     return tuple(tokenizer().encode(word, add_special_tokens=False).ids)
 
 

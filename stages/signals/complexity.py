@@ -31,7 +31,8 @@ _ATTRIBUTES: Final = frozenset(("amod", "nummod", "acomp", "oprd"))
 _SUBJECTS: Final = frozenset(("nsubj", "nsubjpass"))
 _OBJECTS: Final = frozenset(("dobj", "dative", "attr", "pobj"))
 _CONTINUING: Final = frozenset(("conj", "acl", "relcl", "advcl", "xcomp"))
-_MAY_RELATE: Final = frozenset(("ADJ", "ADP", "NUM", "VERB", "AUX"))
+_MAY_RELATE: Final = frozenset(("ADJ", "ADP", "NUM", "VERB"))
+"""Tags of words that are attributes, relations or actions: a caption without them need not be parsed."""
 _LATIN_WORD: Final = re.compile(r"[a-z]{2}", re.IGNORECASE)
 
 
@@ -105,6 +106,8 @@ def scene_graph(doc: Any) -> SceneGraph:
     objects: dict[int, list[str]] = {word.i: [] for word in doc if _is_object(word)}
     actions: dict[str, None] = {}
     for word in doc:
+        if word.pos_ not in _MAY_RELATE:
+            continue
         if word.dep_ in _ATTRIBUTES:
             for owner in [word.head] if word.dep_ in ("amod", "nummod") else _subjects_of(word.head):
                 objects.get(owner.i, []).append(word.lower_)
@@ -129,10 +132,10 @@ def _is_verb(word: Any) -> bool:
     """Of the words that the tagger takes for verbs, not what is one of a list of nouns (`flag and sign`), nor an
     attribute (`smiling man`), nor the picture (`Drawing of`).
     """
-    if word.pos_ != "VERB" or word.dep_ in ("amod", "compound") or word.lemma_ in ABOUT:
+    if word.pos_ != "VERB" or word.dep_ in ("amod", "compound") or word.lemma_ in ABOUT or not word.is_alpha:
         return False
     listed = word.dep_ in ("conj", "appos") and word.head.pos_ in ("NOUN", "PROPN")
-    return not listed and not (word.lower_ in ABOUT_THE_PICTURE and word.dep_ == "ROOT")
+    return not listed and not (word.lower_ in ABOUT_THE_PICTURE and (word.i == 0 or word.dep_ == "ROOT"))
 
 
 def _is_action(word: Any) -> bool:
