@@ -181,6 +181,10 @@ class PoolFact(Step, ABC):
     def gives(self) -> dict[str, pa.DataType]:
         """Columns of the result and their types."""
 
+    def files(self) -> tuple[str, ...]:
+        """Paths of files that it learns from beside the pool: their content belongs to the fingerprint."""
+        return ()
+
     @abstractmethod
     def fit(self, scan: Scan, seed: int) -> Learned:
         """Learn from all rows that have the needed columns."""

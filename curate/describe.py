@@ -134,10 +134,17 @@ def fate_text(fate: dict[str, Any]) -> str:
     """One sample's fate."""
     head = f"{fate['uid']}  key {fate['key']}, shard {fate['shard']} row {fate['row']} ({fate['unit']})"
     if fate["fate"] == "dropped":
-        return f"{head}\ndropped by {fate['rule']}: it saw {fate.get('value', '')}; the rule is {fate.get('threshold', '')}"
+        rule = f"dropped by {fate['rule']}: it saw {fate.get('value', '')}; the rule is {fate.get('threshold', '')}"
+        return f"{head}\n{rule}{_facts_text(fate)}"
     if fate["fate"] == "failed":
         return f"{head}\nfailed: {fate['error']}"
-    return f"{head}\nkept, exported {fate['times']} x"
+    return f"{head}\nkept, exported {fate['times']} x{_facts_text(fate)}"
+
+
+def _facts_text(fate: dict[str, Any]) -> str:
+    facts = fate.get("facts") or {}
+    shown = [f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in facts.items()]
+    return f"\nits facts: {', '.join(shown)}" if shown else ""
 
 
 def whatif_text(before: Funnel, after: Funnel) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from curate.catalog import step_path
@@ -24,8 +25,14 @@ def fingerprint(step: Signal | PoolFact, inputs: Mapping[str, str], context: Seq
     limit of images, the seed of a step that draws).
     """
     config = step.model_dump(mode="json", exclude={"name", "rename"})
-    weights = [_weights(spec) for spec in step.models()] if isinstance(step, Signal) else []
-    return digest([step_path(step), step.version, config, weights, dict(inputs), list(context)])
+    files = [_weights(spec) for spec in step.models()] if isinstance(step, Signal) else _contents(step.files())
+    return digest([step_path(step), step.version, config, files, dict(inputs), list(context)])
+
+
+def _contents(paths: Sequence[str]) -> list[str]:
+    from curate.models.cache import file_sha256
+
+    return [file_sha256(Path(path)) for path in paths]
 
 
 def _weights(spec: str) -> str:

@@ -23,12 +23,12 @@ import pyarrow as pa
 
 from curate.deny import read_deny
 from curate.engine.decide import Decider
-from curate.errors import RunError, SampleError
+from curate.errors import CurateError, RunError, SampleError
 from curate.funnel import Funnel
 from curate.planner import Plan, make_plan
 from curate.pool import Pool, Shard
 from curate.recipe import Recipe, build_recipe
-from curate.schema import INDEX_COLUMNS, LEDGER, uid_words
+from curate.schema import FAILED, INDEX_COLUMNS, LEDGER, uid_words
 from curate.storage import Storage, default_root, read_ranges
 from curate.whatif import whatif
 
@@ -161,7 +161,11 @@ class Run:
         return duckdb.connect().from_arrow(self.table()).query("samples", query)
 
     def explain(self, uid: str) -> list[dict[str, Any]]:
-        """The fate of a sample, one entry per record that has the uid (32 hex digits, or a prefix that is enough)."""
+        """The fate of a sample, one entry per record that has the uid (32 hex digits, or a prefix that is enough).
+
+        `facts`: all that the steps behind the rule said of it (behind every rule, if it was kept), embeddings aside: for
+        a learned quality also its parts.
+        """
         text = uid.lower().strip()
         if not text or any(c not in "0123456789abcdef" for c in text) or len(text) > 32:
             raise RunError(f"{uid!r} is no uid: it has 32 hexadecimal digits (a unique prefix will do)")
@@ -173,10 +177,27 @@ class Run:
                 entry = table.slice(row, 1).to_pylist()[0]
                 entry["uid"] = entry["uid"].hex()
                 entry |= {"shard": shard.number, "unit": shard.unit, "threshold": thresholds.get(entry["rule"])}
+                entry["facts"] = self._facts_behind(shard, row, entry["rule"]) if entry["fate"] != FAILED else None
                 found.append({key: value for key, value in entry.items() if value is not None})
         if not found:
             raise RunError(f"no sample with uid {uid!r} entered run {self.name!r}")
         return found
+
+    def _facts_behind(self, shard: Shard, row: int, rule: str | None) -> dict[str, Any] | None:
+        """Columns of the steps whose columns the rule read; None where the recipe can no longer be planned here."""
+        try:
+            plan, decider = self.plan, self._decider
+        except CurateError:  # a model, a package or a file of labels is gone: the fate stays known
+            return None
+        read = [name for r in plan.rules if rule in (r.label, None) for name in r.step.inputs()]
+        nodes = {plan.giver[name].label: plan.giver[name] for name in read if name in plan.giver}
+        columns = [name for node in nodes.values() for name in node.columns.values()]
+        cells = {name: decider.column(shard, name)[0][row].as_py() for name in columns}
+        return {name: cell for name, cell in cells.items() if cell is not None and not isinstance(cell, list)}
+
+    @cached_property
+    def _decider(self) -> Decider:
+        return self.decider(self.plan)
 
     def whatif(self, overrides: Sequence[str] = ()) -> Funnel:
         """The funnel that the recipe would have with other settings, from stored columns."""
