@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from curate.contracts import State
+from curate.contracts import Batch, State
 from curate.errors import PoolError
 from curate.scan import MemoryScan
 from stages.select.metaclip import (
@@ -22,6 +25,7 @@ from stages.select.metaclip import (
     tail_share,
     tail_threshold,
 )
+from stages.signals.entries import Entries
 
 TEXTS = st.lists(
     st.none() | st.lists(st.sampled_from([0, 0, 0, 1, 1, 5, 9]).map(int), max_size=4, unique=True), max_size=60
@@ -198,8 +202,31 @@ def test_one_measure_only() -> None:
             EntryBalance.model_validate(fields)
 
 
-def test_a_state_survives_storage(tmp_path: object) -> None:
+def test_a_state_is_plain_arrays() -> None:
     state: State = EntryBalance(t=2).fit(pool([[0], [0], [3]]), 0)
     assert {name: values.dtype.kind for name, values in state.items()} == {
         "languages": "U", "keys": "i", "counts": "i", "matched": "i", "thresholds": "f", "expected": "f",
     }  # fmt: skip
+
+
+def test_the_sample_s_planted_captions_have_the_expected_fate() -> None:
+    folder = Path(__file__).parents[3] / "manifests/sample"
+    truth = {(row["shard"], row["key"]): row["fault"] for row in pq.read_table(folder / "truth.parquet").to_pylist()}
+    texts, faults = [], []
+    for path in sorted(folder.glob("*.tar")):
+        with tarfile.open(path) as tar:
+            for member in tar:
+                if member.name.endswith(".txt") and (file := tar.extractfile(member)) is not None:
+                    texts.append(file.read().decode("utf-8", "replace"))
+                    faults.append(truth[path.name, member.name.removesuffix(".txt")])
+    entries = Entries().compute(Batch({"text": np.array(texts, object)}))["entries"]
+    stays = kept(EntryBalance(t=1), pool(list(entries)))
+    share = {fault: stays[[other == fault for other in faults]].mean() for fault in set(faults)}
+    assert share["empty_caption"] == 0
+    assert share["clean"] > 0.75
+    for rare in (
+        "one_word_caption",
+        "non_english",
+        "real:repeated_title",
+    ):  # English metadata, one mention, one of many
+        assert share[rare] < share["clean"] / 1.5
