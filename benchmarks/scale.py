@@ -32,6 +32,7 @@ TEXT: dict[str, Any] = {
     "select": [
         {"step": "filters.text.CaptionLength", "min_words": 4},
         {"step": "stages.select.dedup.OnePerGroup"},
+        {"step": "stages.select.dedup.OnePerGroup", "groups": "text"},
         {"step": "stages.select.metaclip.EntryBalance", "t": 1000},
         {"step": "stages.select.top.TopFraction", "column": "caption_chars", "fraction": 0.8},
     ],
@@ -40,10 +41,10 @@ VECTORS: dict[str, Any] = {
     "signals": [{"step": "benchmarks.data.endless.Vectors"}],
     "facts": [
         {"step": "stages.select.balance.Clusters", "k": 1000},
-        {"step": "stages.select.semantic.SemanticDuplicates"},
+        {"step": "stages.select.semantic.SemanticDuplicates", "k": 1000},
     ],
     "select": [
-        {"step": "stages.select.dedup.OnePerGroup"},
+        {"step": "stages.select.dedup.OnePerGroup", "groups": "semantic"},
         {"step": "stages.select.balance.ClusterCap", "alpha": 0.5, "fraction": 0.5},
     ],
 }
