@@ -14,9 +14,10 @@ from curate.contracts import Batch, Columns
 from curate.scan import MemoryScan
 from curate.schema import UID, uid_words
 from curate.subset import write_sorted
-from filters.datacomp import Basic, CaptionFilter, TextBased, fasttext_tokens
+from filters.datacomp import Basic, CaptionFilter, ImageBased, TextBased, fasttext_tokens
 from filters.similarity import Similarity
 from filters.text import Language
+from stages.select.imagenet import ReferenceClusters
 from stages.select.top import TopFraction
 from stages.signals.text import CaptionStats
 from stages.signals.wordnet import Entities, lexicon
@@ -91,3 +92,20 @@ def test_subset_file(case: dict[str, Any], tmp_path: Path) -> None:
     found = np.load(tmp_path / "subset.npy")
     assert found.dtype == np.dtype("u8,u8")
     assert [[str(upper), str(lower)] for upper, lower in found.tolist()] == case["expected"]["sorted_u8_pairs"]
+
+
+@pytest.mark.parity("datacomp_image_based")
+def test_image_based(case: dict[str, Any], tmp_path: Path) -> None:
+    given, expected = case["input"], case["expected"]
+    np.save(tmp_path / "reference.npy", np.array(given["target_embeddings"], np.float32))
+    centroids = np.array(given["centroids"], np.float32)
+    reference = str(tmp_path / "reference.npy")
+    step = ReferenceClusters(k=len(centroids), spherical=False, mode="datacomp", reference=reference)
+    hits = step.count(centroids)
+    assert np.flatnonzero(hits).tolist() == expected["target_centroid_ids"]
+    columns: Columns = {"image_embedding": np.array(given["embeddings"], np.float32)}
+    found = step.compute(columns, {"centroids": centroids, "hits": hits})
+    assert list(found["cluster"]) == expected["assignment"]
+    keep = ImageBased()({"reference_hits": np.array(found["reference_hits"], np.int32)})
+    kept = [uid for uid, stays in zip(given["uids"], keep, strict=True) if stays]
+    assert sorted(kept) == expected["kept_uids_sorted"]

@@ -6,7 +6,6 @@ import pytest
 
 NOT_YET = {
     "the image-text methods beyond the first slice": (
-        "datacomp_image_based",
     ),
     "interleaved documents": (
         "mmc4_assignment",
