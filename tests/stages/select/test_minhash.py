@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.select import minhash
+from curate.schema import hash_words
 from stages.select.minhash import bands, signatures
 from stages.select.shingles import Sets
 
@@ -42,8 +42,8 @@ def test_bands_meet_with_the_documented_odds() -> None:
 def test_a_signature_is_its_sets_own(sets: list[set[int]]) -> None:
     """The lowest of (a x + b) mod 2^64, whatever stands beside it."""
     numbers = np.column_stack([np.arange(4, dtype=np.uint64), np.zeros(4, np.uint64)])
-    factors = [int(a) | 1 for a in minhash.hash_words(0, numbers, "minhash factor")]
-    offsets = [int(b) for b in minhash.hash_words(0, numbers, "minhash offset")]
+    factors = [int(a) | 1 for a in hash_words(0, numbers, "minhash factor")]
+    offsets = [int(b) for b in hash_words(0, numbers, "minhash offset")]
     ragged = Sets(np.array([x for one in sets for x in sorted(one)], np.uint64), np.array([*map(len, sets)], np.int64))
     permuted = zip(factors, offsets, strict=True)
     expected = [[min((a * x + b) % 2**64 for x in one) >> 32 for a, b in permuted] for one in sets[:1]]

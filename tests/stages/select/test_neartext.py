@@ -149,7 +149,7 @@ def test_minhash_adds_nothing_and_finds_what_is_very_similar() -> None:
 
 
 def test_a_caption_that_stands_a_thousand_times_is_compared_once() -> None:
-    captions: list[str | None] = ["photo of gramastar"] * 1375 + ["photo of gramastar today and", "a cat"]
+    captions: list[str | None] = [*["photo of gramastar"] * 1375, "photo of gramastar today and", "a cat"]
     found = facts(NearDuplicateText(), pool(captions, 3))
     assert found["text_size"].tolist() == [1375] * 1375 + [1, 1]
     assert found["text_group"].tolist() == [0] * 1375 + [1375, 1376]
