@@ -4,13 +4,13 @@
     report.table                            # one row per concept
     Path("concepts.svg").write_text(report.chart())
 
-Reads columns that the run has: `nouns` (stages.signals.nouns.Nouns) and `image_embedding` (ClipScore).
+Reads columns that the run has: `lemmas` (stages.signals.lemmas.Lemmas) and `image_embedding` (ClipScore).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -21,7 +21,7 @@ from curate.columns import to_numpy
 from curate.contracts import Signal
 from curate.errors import RunError
 from curate.schema import KEPT
-from stages.signals.nouns import lemma
+from stages.signals.lemmas import is_stop_word, lemma
 
 if TYPE_CHECKING:
     from curate.inspect import Run
@@ -116,15 +116,14 @@ def concept_frequency(
 ) -> ConceptReport:
     """Count concepts over a finished run, shard by shard.
 
-    A caption mentions a concept if its nouns have the lemmas of all the concept's words; an image shows it if the cosine of
-    its embedding and that of 'a photo of a CONCEPT' is at least `min_similarity`, by the encoder that the run used (0.4 is
-    about right for the default one).
-    Raises RunError if the run has no column `nouns`, or none `image_embedding`.
+    A caption mentions a concept if it has the lemmas of all the concept's words (but 'of' and the like; as published with
+    `unknown="drop"`: of all that any caption has). An image shows it if the cosine of its embedding and that of 'a photo of a
+    CONCEPT' is at least `min_similarity`, by the encoder that the run used (0.4 is about right for the default one).
+    Raises RunError if the run has no column `lemmas`, or none `image_embedding`.
     """
-    wanted = [[lemma(word) for word in terms(concept)] for concept in concepts]
-    vocabulary = {term for words in wanted for term in words}
+    wanted = [_lemmas(concept, unknown) for concept in concepts]
     prompts = _prompts(run, concepts)
-    known = {noun for found, _, _ in _shards(run) for row in found for noun in row or () if noun in vocabulary}
+    known = _known(run, {term for words in wanted for term in words})
     counts = np.zeros((6, len(concepts)), np.int64)
     apart = np.zeros((2, 3), np.int64)  # entered and kept: misaligned, with text concepts, with image concepts
     for found, vectors, kept in _shards(run):
@@ -142,39 +141,53 @@ def concept_frequency(
     return ConceptReport(table.sort_by([("texts", "descending"), ("concept", "ascending")]), entered, kept_ones)
 
 
+def _lemmas(concept: str, unknown: Unknown) -> list[str]:
+    words = terms(concept)
+    telling = words if unknown == "drop" else [word for word in words if not is_stop_word(word)]
+    return [lemma(word) for word in telling or words]
+
+
+def _known(run: Run, wanted: Container[str]) -> set[str]:
+    """Which of these lemmas any caption of the run has."""
+    decider = run.decider(run.plan)
+    known: set[str] = set()
+    for shard in run.shards:
+        for found in decider.column(shard, "lemmas")[0].to_pylist():
+            known.update(term for term in found or () if term in wanted)
+    return known
+
+
 def _shards(run: Run) -> Iterator[tuple[Sequence[Sequence[str] | None], np.ndarray, np.ndarray]]:
-    """Per shard: nouns of each row, embeddings (n, d) with NaN where there is none, and which rows were kept."""
+    """Per shard: lemmas of each row, embeddings (n, d) with NaN where there is none, and which rows were kept."""
     decider = run.decider(run.plan)
     for shard in run.shards:
         fate = run.shard_ledger(shard)["fate"].to_pylist()
         vectors = to_numpy(decider.column(shard, "image_embedding")[0])
-        yield decider.column(shard, "nouns")[0].to_pylist(), vectors, np.array([one == KEPT for one in fate], bool)
+        yield decider.column(shard, "lemmas")[0].to_pylist(), vectors, np.array([one == KEPT for one in fate], bool)
 
 
 def _prompts(run: Run, concepts: Sequence[str]) -> np.ndarray:
     """float32 (concepts, d) by the encoder that gave the run's image embeddings."""
     from curate.models import image_text_encoder
 
-    for column, signal in (("nouns", "stages.signals.nouns.Nouns"), ("image_embedding", "ClipScore")):
+    for column, signal in (("lemmas", "stages.signals.lemmas.Lemmas"), ("image_embedding", "ClipScore")):
         if column not in run.plan.giver:
             raise RunError(f"run {run.name!r} has no column {column!r}: add the signal {signal} to its recipe")
     giver = run.plan.giver["image_embedding"].step
     if not isinstance(giver, Signal):
         raise RunError(f"run {run.name!r}: 'image_embedding' comes from no encoder that could embed concepts")
-    return image_text_encoder(giver.models()[0]).texts(
-        [PROMPT.format(concept.replace("_", " ")) for concept in concepts]
-    )
+    return image_text_encoder(giver.models()[0]).texts([PROMPT.format(name.replace("_", " ")) for name in concepts])
 
 
 def _mentioned(
     found: Sequence[Sequence[str] | None], wanted: Sequence[Sequence[str]], known: set[str], unknown: Unknown
 ) -> np.ndarray:
-    """bool (n, concepts): rows whose nouns have all of a concept's lemmas. `known`: lemmas that the pool has anywhere."""
+    """bool (n, concepts): rows that have all of a concept's lemmas. `known`: lemmas that the pool has anywhere."""
     index: dict[str, list[int]] = {term: [] for term in known}
-    for row, nouns in enumerate(found):
-        for noun in nouns or ():
-            if noun in index:
-                index[noun].append(row)
+    for row, lemmas in enumerate(found):
+        for term in lemmas or ():
+            if term in index:
+                index[term].append(row)
     mentioned = np.zeros((len(found), len(wanted)), bool)
     for place, words in enumerate(wanted):
         mentioned[search(index, words, unknown), place] = True

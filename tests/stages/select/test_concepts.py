@@ -40,7 +40,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "name": "concepts",
         "pool": {"step": "stages.ingest.webdataset.Webdataset", "path": f"{folder}/*.tar"},
         "signals": [
-            {"step": "stages.signals.nouns.Nouns"},
+            {"step": "stages.signals.lemmas.Lemmas"},
             {"step": "stages.signals.similarity.ClipScore"},
             {"step": "stages.signals.text.CaptionStats"},
         ],
@@ -55,7 +55,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_counts_of_captions_images_and_both(run: Run) -> None:
     report = concept_frequency(run, ["dog", "cat", "hot_dog", "unicorn"], min_similarity=-1)
     rows = {row["concept"]: row for row in report.table.to_pylist()}
-    assert {name: row["texts"] for name, row in rows.items()} == {"cat": 3, "dog": 3, "hot_dog": 0, "unicorn": 0}
+    assert {name: row["texts"] for name, row in rows.items()} == {"cat": 3, "dog": 3, "hot_dog": 1, "unicorn": 0}
     assert rows["dog"]["texts_kept"] == 2  # 'Dogs' alone is too short for the rule
     assert all(row["images"] == 6 and row["both"] == row["texts"] for row in rows.values())
     assert report.misalignment == Misalignment(0, 6)
@@ -92,7 +92,7 @@ def test_a_run_without_the_columns_says_what_to_add(run: Run, tmp_path: Path) ->
     }
     (tmp_path / "bare.yaml").write_text(yaml.safe_dump(recipe))
     bare = curate.run(tmp_path / "bare.yaml", root=str(tmp_path / "root"), executor="inline", quiet=True)["run"]
-    with pytest.raises(RunError, match="'nouns'"):
+    with pytest.raises(RunError, match="'lemmas'"):
         concept_frequency(curate.open_run(bare), ["dog"], min_similarity=0.4)
 
 
