@@ -13,10 +13,10 @@ import pyarrow as pa
 from pydantic import Field
 
 from curate.contracts import Batch, Signal
-from stages.signals.text import code_points, without
+from stages.signals.ngrams import may_repeat_characters, may_repeat_words
+from stages.signals.text import without
 
 _WORD: Final = re.compile(r"[^\W\d_](?:\S*[^\W\d_])?")
-_MULTIPLIER: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Repetition(Signal):
@@ -36,15 +36,14 @@ class Repetition(Signal):
         return {"char_repetition": pa.float32(), "word_repetition": pa.float32()}
 
     def compute(self, batch: Batch) -> dict[str, Sequence[Any] | np.ndarray]:
-        """Most captions repeat nothing: hashes of all n-grams of the batch tell which may, and only those are counted."""
+        """Most captions repeat nothing: hashes of all n-grams of the batch tell which do, and only those are counted."""
         texts: Sequence[str | None] = batch.columns["text"].tolist()
         captions = [text or "" for text in texts]
         shares = np.zeros((2, len(captions)), np.float32)
-        for i in _with_repeats(captions, self.characters):
+        for i in may_repeat_characters(captions, self.characters):
             shares[0, i] = character_repetition(captions[i], self.characters)
-        for i, caption in enumerate(captions):
-            if caption.count(" ") + 1 > self.words or not caption.isascii():  # fewer words cannot repeat an n-gram
-                shares[1, i] = word_repetition(split_words(caption), self.words)
+        for i in may_repeat_words(captions, self.words):
+            shares[1, i] = word_repetition(split_words(captions[i]), self.words)
         missing = np.array([text is None for text in texts], bool)
         return {"char_repetition": without(shares[0], missing), "word_repetition": without(shares[1], missing)}
 
@@ -71,22 +70,3 @@ def word_repetition(words: Sequence[str], n: int = 5) -> float:
 def split_words(text: str) -> list[str]:
     """Words between white space, in lower case, from their first letter to their last; what has no letter is no word."""
     return _WORD.findall(text.lower())
-
-
-def _with_repeats(texts: Sequence[str], n: int) -> Sequence[int]:
-    """Indices of the texts in which an n-gram may stand twice: equal hashes within a text."""
-    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    points = code_points(texts).astype(np.uint64)
-    if len(points) < n:
-        return []
-    owner = np.repeat(np.arange(len(texts), dtype=np.uint64), lengths)
-    rolling = np.zeros(len(points) - n + 1, np.uint64)
-    for i in range(n):
-        rolling = rolling * _MULTIPLIER + points[i : len(rolling) + i]
-    inside = owner[: len(rolling)] == owner[n - 1 :]
-    owner, rolling = owner[: len(rolling)][inside], rolling[inside]
-    rolling = (rolling ^ (rolling >> np.uint64(32))) * _MULTIPLIER + owner * np.uint64(0xBF58476D1CE4E5B9)
-    ordered = np.sort(rolling)
-    twice = ordered[1:][ordered[1:] == ordered[:-1]]
-    found: list[int] = np.unique(owner[np.isin(rolling, twice)]).astype(np.int64).tolist()
-    return found
