@@ -47,8 +47,8 @@ def same_color(a: np.ndarray, b: np.ndarray, limit: int) -> np.ndarray:
     """Boolean (n,): colours, uint64 (n,) as 0xRRGGBB, that differ by at most so many levels in each channel."""
     channels = np.array([16, 8, 0], np.uint64)
     a, b = (((colors[:, None] >> channels) & np.uint64(255)).astype(np.int16) for colors in (a, b))
-    close: np.ndarray = (abs(a - b) <= limit).all(axis=1)
-    return close
+    apart: np.ndarray = np.abs(a - b).max(axis=1, initial=0)
+    return apart <= limit
 
 
 def present(values: np.ndarray) -> tuple[np.ndarray, list[Any]]:
