@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -10,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from curate.contracts import Columns
 from curate.scan import MemoryScan
 from stages.select.balance import ClusterCap
 from stages.select.joint import JointBalance, Sides, cap_for, entropy, fit_factors, fit_to_size
 from stages.select.metaclip import EntryBalance, entry_probabilities, mentions
 
+T = TypeVar("T")
 SIZES = st.lists(st.integers(0, 500), min_size=1, max_size=30).filter(any)
 
 
@@ -176,3 +180,17 @@ def test_one_measure_only() -> None:
     for fields in ({}, {"fraction": 0.1, "total": 3}):
         with pytest.raises(ValidationError):
             JointBalance.model_validate(fields)
+
+
+class Remote(MemoryScan):
+    """What is given to `map` travels to another process, as on a cluster."""
+
+    def map(self, function: Callable[[Columns], T], *names: str) -> Iterator[T]:
+        """Results in shard order."""
+        return super().map(pickle.loads(pickle.dumps(function)), *names)
+
+
+def test_the_step_travels() -> None:
+    scan = pool(*made(400))
+    there, here = (JointBalance(fraction=0.3).fit(one, 0) for one in (Remote(scan.columns, 3), scan))
+    assert all(np.array_equal(there[name], here[name]) for name in here)

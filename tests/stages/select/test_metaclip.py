@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from curate.contracts import Batch, State
+from curate.contracts import Batch, Columns, State
 from curate.errors import PoolError
 from curate.scan import MemoryScan
 from stages.select.metaclip import (
@@ -27,6 +29,7 @@ from stages.select.metaclip import (
 )
 from stages.signals.entries import Entries
 
+T = TypeVar("T")
 TEXTS = st.lists(
     st.none() | st.lists(st.sampled_from([0, 0, 0, 1, 1, 5, 9]).map(int), max_size=4, unique=True), max_size=60
 )
@@ -230,3 +233,19 @@ def test_the_sample_s_planted_captions_have_the_expected_fate() -> None:
         "real:repeated_title",
     ):  # English metadata, one mention, one of many
         assert share[rare] < share["clean"] / 1.5
+
+
+class Remote(MemoryScan):
+    """What is given to `map` travels to another process, as on a cluster."""
+
+    def map(self, function: Callable[[Columns], T], *names: str) -> Iterator[T]:
+        """Results in shard order."""
+        return super().map(pickle.loads(pickle.dumps(function)), *names)
+
+
+def test_the_steps_travel() -> None:
+    texts, lang = by_language()
+    scan = pool(texts, 3, lang)
+    for step in (EntryBalance(fraction=0.3), EntryBalance(t=9, reference="en")):
+        there, here = step.fit(Remote(scan.columns, 3), 0), step.fit(scan, 0)
+        assert all(np.array_equal(there[name], here[name]) for name in here)
