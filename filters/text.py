@@ -186,7 +186,7 @@ class NoProfanity(Filter):
 class Repetition(Filter):
     """Keeps captions that repeat themselves little: shares of repeated n-grams, as `Repetition` measures them.
 
-    OBELICS drops paragraphs above 0.1 of either (Laurencon et al. 2023, section A.2). That is for paragraphs: a short
+    OBELICS drops paragraphs above 0.1 of either (Laurencon et al. 2023, appendix A). That is for paragraphs: a short
     caption in which a name stands twice has up to 0.3 and 0.4, a word said six times 0.3 and 1.
     """
 

@@ -33,6 +33,7 @@ _OBJECTS: Final = frozenset(("dobj", "dative", "attr", "pobj"))
 _CONTINUING: Final = frozenset(("conj", "acl", "relcl", "advcl", "xcomp"))
 _MAY_RELATE: Final = frozenset(("ADJ", "ADP", "NUM", "VERB"))
 """Tags of words that are attributes, relations or actions: a caption without them need not be parsed."""
+_SHORT: Final = re.compile(r"[^aeiou][aeiouy][^aeiouwxy](?:ing|ed)\Z")
 _LATIN_WORD: Final = re.compile(r"[a-z]{2}", re.IGNORECASE)
 
 
@@ -92,12 +93,20 @@ def scene_graphs(captions: Sequence[str]) -> list[SceneGraph]:
     related = [(doc, i) for doc, i in tagged if any(word.pos_ in _MAY_RELATE for word in doc)]
     parsed = nlp.get_pipe("parser").pipe((doc for doc, _ in related), batch_size=256)
     for doc, (_, i) in zip(parsed, related, strict=True):
-        found[i] = scene_graph(nlp.get_pipe("lemmatizer")(doc))
+        for verb in (word for word in doc if word.pos_ == "VERB"):
+            verb.lemma_ = _lemma(verb.lower_, nlp.get_pipe("lemmatizer").lemmatize(verb))
+        found[i] = scene_graph(doc)
     return found
 
 
+def _lemma(verb: str, forms: Sequence[str]) -> str:
+    """Of the verbs that a form may be of, the one that English spelling means: `riding` is of ride, `ridding` of rid."""
+    silent = next((form for form in forms if form.endswith("e")), None)
+    return silent if silent and _SHORT.search(verb) else forms[0]
+
+
 def scene_graph(doc: Any) -> SceneGraph:
-    """Objects, their attributes and relations, and actions of a parsed caption, `spacy.tokens.Doc`.
+    """Objects, their attributes and relations, and actions of a parsed caption, `spacy.tokens.Doc` whose verbs have lemmas.
 
     Objects are nouns that are no part of a compound and do not name the picture (`photo of`). Attributes: adjectives and
     numerals before an object or said of it. Relations: a verb between two objects is one of each; a verb without object is

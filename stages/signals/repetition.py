@@ -20,7 +20,7 @@ _WORD: Final = re.compile(r"[^\W\d_](?:\S*[^\W\d_])?")
 
 
 class Repetition(Signal):
-    """Shares of repeated character and word n-grams (Laurencon et al. 2023, OBELICS, section A.2; ROOTS before it).
+    """Shares of repeated character and word n-grams (Laurencon et al. 2023, OBELICS, appendix A; ROOTS before it).
 
     Documents are measured with 10 characters and 5 words. A text shorter than an n-gram has nothing to repeat: 0.
     """

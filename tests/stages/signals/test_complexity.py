@@ -49,6 +49,20 @@ def test_what_the_author_did_to_the_picture_is_no_action() -> None:
         assert scene_graphs([caption])[0].actions == ()
 
 
+@pytest.mark.parametrize(
+    ("caption", "action"),
+    [
+        ("a man riding a horse", "ride"),
+        ("a woman singing a song", "sing"),
+        ("a woman running in a park", "run"),
+        ("two girls skated on the lake", "skate"),
+        ("boys playing chess", "play"),
+    ],
+)
+def test_lemmas(caption: str, action: str) -> None:
+    assert list(scene_graphs([caption])[0].actions) == [action]
+
+
 def test_a_noun_that_stands_twice_is_two_objects() -> None:
     assert list(scene_graphs(["a red car and a blue car"])[0].objects) == ["car", "car#2"]
 
