@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import accumulate
 from typing import Final, Literal, get_args
+
+import numpy as np
 
 Fault = Literal["address", "filename", "markup", "control", "boilerplate"]
 FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
@@ -41,6 +47,55 @@ def faults(text: str) -> list[Fault]:
     if any(hint in low for hint in _HINTS) and _BOILERPLATE.search(low):
         found.append("boilerplate")
     return found
+
+
+def suspects(captions: Sequence[str], points: np.ndarray, begins: np.ndarray) -> list[int]:
+    """Numbers of the captions in which `faults` may find something, ascending: all in which it does, and few others.
+
+    Args:
+        captions: the captions.
+        points: uint32 (m,), their code points, one caption after the other.
+        begins: int64 (n,), where each begins.
+    """
+    mark = _marks()[points]
+    follows = np.append(mark[1:], 0)  # by what, in the same caption
+    follows[begins[begins > 0] - 1] = 0
+    hit = mark >= ALWAYS
+    hit |= (mark == DOT) & ((follows == LETTER) | (follows == DIGIT))
+    hit |= (mark == COLON) & (follows == SLASH)
+    pair = (mark == DIGIT) & (follows == DIGIT)
+    hit[:-1] |= pair[:-1] & pair[1:]
+    owners = np.searchsorted(begins, np.flatnonzero(hit), side="right") - 1
+    return sorted({*owners.tolist(), *_hinted(captions)})
+
+
+def _hinted(captions: Sequence[str]) -> Iterator[int]:
+    """Captions with a hint of boilerplate: one search through all of them for each."""
+    low = [caption.lower() for caption in captions]
+    ends = list(accumulate(len(caption) + 1 for caption in low))
+    joined = "\n".join(low)
+    for hint in _HINTS:
+        at = joined.find(hint)
+        while at >= 0:
+            yield bisect_right(ends, at)
+            at = joined.find(hint, at + 1)
+
+
+LETTER, DIGIT, DOT, COLON, SLASH, ALWAYS = 1, 2, 3, 4, 5, 6
+
+
+@cache
+def _marks() -> np.ndarray:
+    """uint8 (0x110000,): what a code point may be a part of; `ALWAYS`: the caption has to be looked at."""
+    every = [chr(point) for point in range(0x110000)]
+    table = np.fromiter(map(str.isalnum, every), np.uint8, len(every))
+    table[np.fromiter(map(str.isdecimal, every), bool, len(every))] = DIGIT
+    for character, mark in ((".", DOT), (":", COLON), ("/", SLASH)):
+        table[ord(character)] = mark
+    table[np.fromiter((not c.isprintable() and c not in "\t\n\r" for c in every), bool, len(every))] = ALWAYS
+    for character in "<&[\ufffd":
+        table[ord(character)] = ALWAYS
+    return table
 
 
 def _named_by_files(low: str) -> bool:

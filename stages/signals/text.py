@@ -14,7 +14,7 @@ from pydantic import Field
 
 from curate.contracts import Batch, Signal
 from curate.errors import MissingExtra, ModelError
-from stages.signals.faults import faults
+from stages.signals.faults import faults, suspects
 
 
 class CaptionStats(Signal):
@@ -50,7 +50,7 @@ class CaptionStats(Signal):
             "caption_words": _count(first, begins, ends).astype(np.int32),
             "caption_chars": chars,
             "caption_letters": (_count(letter, begins, ends) / np.maximum(solid, 1)).astype(np.float32),
-            "caption_faults": np.array([",".join(faults(text)) for text in captions], object),
+            "caption_faults": _faults(captions, points, begins),
         }
         missing = np.array([text is None for text in texts], bool)
         return {name: without(values, missing) for name, values in columns.items()}
@@ -113,6 +113,13 @@ def _fasttext(path: Path) -> Any:
     except ImportError as error:
         raise MissingExtra("fasttext", extra="text") from error
     return fasttext.load_model(str(path)).f
+
+
+def _faults(captions: Sequence[str], points: np.ndarray, begins: np.ndarray) -> np.ndarray:
+    found = np.full(len(captions), "", object)
+    for i in suspects(captions, points, begins):
+        found[i] = ",".join(faults(captions[i]))
+    return found
 
 
 def code_points(texts: Sequence[str]) -> np.ndarray:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from stages.signals.faults import FAULTS, faults
+from stages.signals.faults import FAULTS, faults, suspects
+from stages.signals.text import code_points
 
 REAL = [
     "A red bus & two cyclists",
@@ -65,3 +69,50 @@ def test_each_fault_has_its_rule(fault: str, caption: str) -> None:
 def test_several_faults_come_in_order() -> None:
     assert faults("Buy now: <b>http://a.b/c</b> \x07") == ["address", "markup", "control", "boilerplate"]
     assert FAULTS == ("address", "filename", "markup", "control", "boilerplate")
+
+
+PIECES = [
+    "img_0042",
+    ".jpg",
+    "a.JPG",
+    "www.x",
+    "://",
+    ":",
+    "<b>",
+    "&amp;",
+    "[url=",
+    "\x07",
+    "\u202e",
+    "\ufffd",
+    "\ue000",
+]
+PIECES += [
+    "Click here",
+    "free shipping",
+    " now",
+    "buy now",
+    "١٢٣",
+    "dsc",
+    "12",
+    "3",
+    "coming soon",
+    "image ",
+    ".",
+    "İ",
+    "\n",
+]
+
+
+@given(st.lists(st.lists(st.sampled_from(PIECES), max_size=5).map("".join), max_size=20))
+@settings(deadline=None)
+def test_no_caption_with_a_fault_escapes_the_look_at_the_whole_batch(captions: list[str]) -> None:
+    sizes = np.fromiter(map(len, captions), np.int64, len(captions))
+    found = suspects(captions, code_points(captions), np.cumsum(sizes) - sizes)
+    assert set(found) >= {i for i, caption in enumerate(captions) if faults(caption)}
+    assert found == sorted(found)
+
+
+def test_ordinary_captions_are_no_suspects() -> None:
+    captions = ["a red boat.", "2 dogs at 12:30, No. 7", "", "İstanbul / kedi", "1984. a novel"]
+    sizes = np.fromiter(map(len, captions), np.int64, len(captions))
+    assert suspects(captions, code_points(captions), np.cumsum(sizes) - sizes) == [4]  # for its digits
