@@ -22,12 +22,9 @@ class Perplexity(Signal):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("text",)
-    lane: ClassVar[Lane] = "cpu"
     cost: ClassVar[float] = 0.05
 
-    model: str = Field(
-        default="default", description="`default`, a KenLM file (`file:en.binary`), `hf:ORG/NAME`, `file:FOLDER`"
-    )
+    model: str = Field(default="default", description="`default`, or a KenLM file: `file:en.arpa.bin`")
     pieces: str | None = Field(default=None, description="KenLM: tokenizer.json whose pieces are the model's words")
 
     def gives(self) -> dict[str, pa.DataType]:
@@ -50,3 +47,12 @@ class Perplexity(Signal):
                 values, np.array([text is None or n < 1 for text, n in zip(texts, tokens, strict=True)], bool)
             )
         }
+
+
+class CausalPerplexity(Perplexity):
+    """The same by a causal transformer, in the lane of models: on a GPU where there is one. At most 128 tokens count."""
+
+    lane: ClassVar[Lane] = "model"
+    cost: ClassVar[float] = 20.0
+
+    model: str = Field(description="`hf:ORG/NAME`, or a folder: `file:FOLDER`")

@@ -11,7 +11,7 @@ import pytest
 from curate.contracts import Batch
 from curate.errors import ModelError
 from curate.models.language import language_model, model_files
-from stages.signals.perplexity import Perplexity
+from stages.signals.perplexity import CausalPerplexity, Perplexity
 
 ARPA = """\\data\\
 ngram 1=5
@@ -99,11 +99,12 @@ def test_a_causal_model_is_scored_token_by_token(checkpoint: Path) -> None:
 
 def test_signal_over_each_kind(arpa: Path, checkpoint: Path) -> None:
     texts = np.array(["a cat", "a\ncat", None], object)
-    for spec in ("default", f"file:{arpa}", f"file:{checkpoint}"):
-        step = Perplexity(model=spec)
+    steps = (Perplexity(), Perplexity(model=f"file:{arpa}"), CausalPerplexity(model=f"file:{checkpoint}"))
+    assert [step.lane for step in steps] == ["cpu", "cpu", "model"]
+    for step in steps:
         found = list(step.compute(Batch({"text": texts}))["perplexity"])
         assert found[0] == found[1] > 1 and found[2] is None
-        assert step.models() == model_files(spec)
+        assert step.models() == model_files(step.model)
     assert Perplexity(model=f"file:{arpa}").compute(Batch({"text": texts}))["perplexity"][0] == pytest.approx(10**0.2)
 
 
