@@ -45,6 +45,12 @@ def training_texts(cache: Path) -> Iterator[str]:
         yield from entry.get("default", ())
 
 
+def wordnet_licence(cache: Path) -> str:
+    """The notice that WordNet's files begin with, and that goes with every copy."""
+    lines = (fetch(WORDNET, cache) / "usr/share/wordnet/data.noun").read_text(encoding="utf-8").splitlines()
+    return " ".join(line[4:].strip() for line in lines if line.startswith("  "))
+
+
 def _synset(line: str) -> Iterator[str]:
     """Terms of more than one word, then the definitions and the quoted examples of the gloss (wndb(5WN))."""
     data, _, gloss = line.partition(" | ")
@@ -202,7 +208,7 @@ def run_train(cache: Path) -> None:
         "file": WEIGHTS.name,
         "sha256": hashlib.sha256(WEIGHTS.read_bytes()).hexdigest(),
         "licence": "Apache-2.0; counts of WordNet 3.0 (WordNet licence) and CLDR 48.2 (Unicode-3.0)",
-        "notice": "WordNet 3.0 Copyright 2006 by Princeton University. All rights reserved.",
+        "notices": {"wordnet": wordnet_licence(cache), "cldr": "manifests/sample/LICENSES/cldr-Unicode-3.0.txt"},
         "trained_on": {"wordnet": "Debian wordnet-base 3.0", "cldr": "npm cldr-annotations-full 48.2.0, English"},
         "texts": len(texts),
         "left_out": "all captions of manifests/sample but CLDR's names of emoji, and the measured sources",
