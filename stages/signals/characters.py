@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate.contracts import Batch, Signal
-from stages.signals.text import code_points, without
+from stages.signals.text import code_points, of_each, without
 
 
 class Characters(Signal):
@@ -47,6 +47,5 @@ class Characters(Signal):
 @cache
 def _tables() -> tuple[np.ndarray, np.ndarray]:
     """bool (0x110000,) each: letters and digits; what is neither these nor white space."""
-    every = [chr(point) for point in range(0x110000)]
-    alnum = np.fromiter(map(str.isalnum, every), bool, len(every))
-    return alnum, ~alnum & ~np.fromiter(map(str.isspace, every), bool, len(every))
+    alnum = of_each(np.strings.isalnum)
+    return alnum, ~alnum & ~of_each(np.strings.isspace)

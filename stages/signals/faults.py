@@ -22,7 +22,17 @@ _MARKUP = re.compile(
 )
 # C0 and C1 controls except tab and line breaks, bidirectional overrides, the replacement character, private use (icon
 # fonts). Joiners and variation selectors are legitimate: emoji and Indic scripts need them.
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ue000-\uf8ff\ufffd]")
+_CONTROLS: Final = (
+    ("\x00", "\x08"),
+    ("\x0b", "\x0c"),
+    ("\x0e", "\x1f"),
+    ("\x7f", "\x9f"),
+    ("\u202a", "\u202e"),
+    ("\u2066", "\u2069"),
+    ("\ue000", "\uf8ff"),
+    ("\ufffd", "\ufffd"),
+)
+_CONTROL = re.compile(f"[{''.join(f'{first}-{last}' for first, last in _CONTROLS)}]")
 _BOILERPLATE = re.compile(
     r"\b(?:click (?:here|to (?:enlarge|zoom|view|expand)|for (?:details|more|larger))|add to (?:cart|basket)"
     r"|(?:buy|order|shop|subscribe) now|free (?:shipping|delivery|download)|all rights reserved"
@@ -87,13 +97,14 @@ LETTER, DIGIT, DOT, COLON, SLASH, ALWAYS = 1, 2, 3, 4, 5, 6
 @cache
 def _marks() -> np.ndarray:
     """uint8 (0x110000,): what a code point may be a part of; `ALWAYS`: the caption has to be looked at."""
-    every = [chr(point) for point in range(0x110000)]
-    table = np.fromiter(map(str.isalnum, every), np.uint8, len(every))
-    table[np.fromiter(map(str.isdecimal, every), bool, len(every))] = DIGIT
+    every = np.arange(0x110000, dtype=np.uint32).view("U1")
+    table = np.strings.isalnum(every).astype(np.uint8)
+    table[np.strings.isdecimal(every)] = DIGIT
     for character, mark in ((".", DOT), (":", COLON), ("/", SLASH)):
         table[ord(character)] = mark
-    table[np.fromiter((not c.isprintable() and c not in "\t\n\r" for c in every), bool, len(every))] = ALWAYS
-    for character in "<&[\ufffd":
+    for first, last in _CONTROLS:
+        table[ord(first) : ord(last) + 1] = ALWAYS
+    for character in "<&[":
         table[ord(character)] = ALWAYS
     return table
 

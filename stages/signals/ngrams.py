@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from stages.signals.text import code_points
+from stages.signals.text import code_points, of_each
 
 _BASE: Final = 0x9E3779B97F4A7C15
 _INVERSE: Final = pow(_BASE, -1, 1 << 64)
@@ -91,9 +91,8 @@ def _powers(base: int, size: int) -> np.ndarray:
 @cache
 def _kinds() -> np.ndarray:
     """uint8 (0x110000,): 1 for letters as a regular expression's `[^\\W\\d_]`, 2 for white space, 0 for the rest."""
-    every = [chr(point) for point in range(0x110000)]
-    letter = np.fromiter((c.isalnum() and not c.isdecimal() for c in every), bool, len(every))
-    return np.where(letter, 1, np.where(np.fromiter(map(str.isspace, every), bool, len(every)), 2, 0)).astype(np.uint8)
+    letter = of_each(np.strings.isalnum) & ~of_each(np.strings.isdecimal)
+    return np.where(letter, 1, np.where(of_each(np.strings.isspace), 2, 0)).astype(np.uint8)
 
 
 @cache
@@ -102,6 +101,8 @@ def _lower() -> np.ndarray:
 
     Both small sigmas count as one, and `İ`, which becomes two characters, as the first of these.
     """
-    table = np.fromiter((ord(chr(point).lower()[0]) for point in range(0x110000)), np.uint32, 0x110000)
+    table = np.arange(0x110000, dtype=np.uint32)
+    for point in np.flatnonzero(of_each(np.strings.isupper) | of_each(np.strings.istitle)).tolist():
+        table[point] = ord(chr(point).lower()[0])
     table[ord("ς")] = ord("σ")
     return table

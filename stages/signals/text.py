@@ -38,7 +38,7 @@ class CaptionStats(Signal):
         captions = [text or "" for text in texts]
         chars = np.fromiter(map(len, captions), np.int32, len(captions))
         points = code_points(captions)
-        space, letter = _table(str.isspace)[points], _table(str.isalpha)[points]
+        space, letter = of_each(np.strings.isspace)[points], of_each(np.strings.isalpha)[points]
         ends = np.cumsum(chars, dtype=np.int64)
         begins = ends - chars
         first = ~space  # a word begins where no word goes on: after white space or at a caption's start
@@ -128,9 +128,9 @@ def code_points(texts: Sequence[str]) -> np.ndarray:
 
 
 @cache
-def _table(test: Callable[[str], bool]) -> np.ndarray:
-    """bool (0x110000,): what `test` says of each code point."""
-    return np.fromiter(map(test, map(chr, range(0x110000))), bool, 0x110000)
+def of_each(test: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """bool (0x110000,): what a function of `numpy.strings`, such as `isalpha`, says of each code point."""
+    return test(np.arange(0x110000, dtype=np.uint32).view("U1"))
 
 
 def _count(flags: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:

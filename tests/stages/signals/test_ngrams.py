@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.signals.ngrams import may_repeat_characters, may_repeat_words
+from stages.signals.ngrams import _lower, may_repeat_characters, may_repeat_words
 from stages.signals.repetition import split_words
+from stages.signals.text import of_each
 
 PIECES = st.sampled_from(
     ["red", "Red,", "the", "ΣΑΣ", "σας", "İzmir", "i̇zmir", "3", "x2y", "_a_", "犬", "é", "\u2003", "-", "a'b"]
@@ -54,3 +55,11 @@ def test_a_large_batch_is_as_exact() -> None:
     texts = [" ".join(draw.choice(words, 30)) for _ in range(3000)]
     assert may_repeat_words(texts, 1) == [i for i, text in enumerate(texts) if repeats_words(text, 1)]
     assert may_repeat_characters(texts, 10) == [i for i, text in enumerate(texts) if repeats_characters(text, 10)]
+
+
+def test_tables_say_what_python_says() -> None:
+    every = [chr(point) for point in range(0x110000)]
+    for name in ("isalnum", "isdecimal", "isspace", "isalpha"):
+        assert of_each(getattr(np.strings, name)).tolist() == list(map(getattr(str, name), every))
+    lower = _lower()
+    assert all(lower[ord(c)] == ord(c.lower()[0]) for c in every if c != "ς")
