@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from curate.contracts import Batch, Columns, Signal
+from curate.contracts import Batch, Columns, Lane, Signal
 from stages.select import decontaminate
 from stages.select.looks import HASHES
 
@@ -35,6 +35,9 @@ class Contamination(Signal):
     question) of at least `words` words if it has the share `overlap` of its word n-grams or more: 70 % of the 8-grams
     (Chowdhery et al. 2022, "PaLM", section 8).
     """
+
+    lane: ClassVar[Lane] = "model"  # in long-lived workers, which keep the indexes; and after the images' hashes
+    cost: ClassVar[float] = 1.0
 
     references: str = Field(description="a Parquet file, a folder of them, or a glob; an empty folder matches nothing")
     by: tuple[Means, ...] = Field(default=("bytes", "phash"), min_length=1)
