@@ -21,7 +21,7 @@ class Characters(Signal):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("text",)
-    cost: ClassVar[float] = 0.001
+    cost: ClassVar[float] = 0.004
 
     def gives(self) -> dict[str, pa.DataType]:
         """Both 0 to 1, 0 for an empty caption; no caption, no fact."""

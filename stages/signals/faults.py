@@ -97,9 +97,9 @@ LETTER, DIGIT, DOT, COLON, SLASH, ALWAYS = 1, 2, 3, 4, 5, 6
 @cache
 def _marks() -> np.ndarray:
     """uint8 (0x110000,): what a code point may be a part of; `ALWAYS`: the caption has to be looked at."""
-    every = np.arange(0x110000, dtype=np.uint32).view("U1")
-    table = np.strings.isalnum(every).astype(np.uint8)
-    table[np.strings.isdecimal(every)] = DIGIT
+    every = np.arange(0x40000, dtype=np.uint32).view("U1")  # no letter or digit beyond
+    table = np.zeros(0x110000, np.uint8)
+    table[: len(every)] = np.where(np.strings.isdecimal(every), DIGIT, np.strings.isalnum(every))
     for character, mark in ((".", DOT), (":", COLON), ("/", SLASH)):
         table[ord(character)] = mark
     for first, last in _CONTROLS:

@@ -129,8 +129,13 @@ def code_points(texts: Sequence[str]) -> np.ndarray:
 
 @cache
 def of_each(test: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """bool (0x110000,): what a function of `numpy.strings`, such as `isalpha`, says of each code point."""
-    return test(np.arange(0x110000, dtype=np.uint32).view("U1"))
+    """bool (0x110000,): what a function of `numpy.strings`, such as `isalpha`, says of each code point.
+
+    Asked for the first four planes; beyond them there are no letters, digits or spaces.
+    """
+    found = np.zeros(0x110000, bool)
+    found[:0x40000] = test(np.arange(0x40000, dtype=np.uint32).view("U1"))
+    return found
 
 
 def _count(flags: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
