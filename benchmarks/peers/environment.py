@@ -3,7 +3,8 @@
     DATASKETCH = Peer("datasketch", ("datasketch==2.0.0",), "datasketch")
     outcome = measure(DATASKETCH, Path("benchmarks/peers/minhash_datasketch.py"), ["captions.parquet"], cache)
 
-A peer's program is a file that imports nothing of this project. It prints one JSON object as the last line of standard
+A peer's program is a file that imports nothing of this project but a specification that itself imports nothing (the
+project's folder is on its path). It prints one JSON object as the last line of standard
 output, with at least `seconds`: the wall time of its work without its imports. `measure` adds `total`, the wall time of
 the whole process as seen from here, and `version`. Every process is held to the same cores and thread counts.
 A peer that cannot be had raises `Unavailable`, whose message is one line to print in its place.
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+PROJECT: Final = Path(__file__).resolve().parents[2]
 PYTHON: Final = "3.11"
 INSTALL_SECONDS, RUN_SECONDS = 1800, 1200
 """After so long an installation or a program counts as failed."""
@@ -124,8 +126,8 @@ def run_program(
 
 
 def process_environment(cores: int) -> dict[str, str]:
-    """Equal threads for everyone; no hub, no telemetry, nothing from this project's environment on the path."""
-    kept = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    """Equal threads for everyone; no hub, no telemetry; of this project's environment nothing but its folder."""
+    kept = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
     quiet = {
         "HF_HUB_OFFLINE": "1",
         "DO_NOT_TRACK": "1",
@@ -133,6 +135,7 @@ def process_environment(cores: int) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "PYTHONHASHSEED": "0",
+        "PYTHONPATH": str(PROJECT),
     }
     return kept | dict.fromkeys(THREADS, str(cores)) | quiet
 

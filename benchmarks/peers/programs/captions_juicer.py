@@ -36,4 +36,6 @@ if __name__ == "__main__":
     recipe = Path(f"{target}.yaml")
     recipe.write_text(json.dumps(config))
     DefaultExecutor(init_configs(["--config", str(recipe)])).run()
-    print(json.dumps({"seconds": time.perf_counter() - begin}))
+    print(
+        json.dumps({"seconds": time.perf_counter() - begin}), file=sys.__stdout__
+    )  # it has taken `sys.stdout` for its log
