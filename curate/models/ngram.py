@@ -89,7 +89,7 @@ def word_pieces(text: str) -> list[int]:
     space separates, and in ASCII every mark is a word.)
     """
     if not text.isprintable():
-        ids: list[int] = tokenizer().encode(text).ids
+        ids: list[int] = tokenizer().encode(text.encode("utf-8", "replace").decode()).ids  # lone surrogates: ?
         return ids
     words = _ASCII_WORD.findall(text.lower()) if text.isascii() else text.split(" ")
     return [BEGIN, *chain.from_iterable(map(_pieces, words)), END]

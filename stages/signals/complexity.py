@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -88,7 +89,9 @@ def scene_graphs(captions: Sequence[str]) -> list[SceneGraph]:
     found = [SceneGraph({}, ()) for _ in captions]
     english = [i for i, caption in enumerate(captions) if _LATIN_WORD.search(caption)]
     tagged = nlp.pipe(
-        ((captions[i][:MAX_CHARACTERS], i) for i in english), as_tuples=True, disable=["parser", "lemmatizer"]
+        ((_encodable(captions[i][:MAX_CHARACTERS]), i) for i in english),
+        as_tuples=True,
+        disable=["parser", "lemmatizer"],
     )
     related = [(doc, i) for doc, i in tagged if any(word.pos_ in _MAY_RELATE for word in doc)]
     parsed = nlp.get_pipe("parser").pipe((doc for doc, _ in related), batch_size=256)
@@ -97,6 +100,11 @@ def scene_graphs(captions: Sequence[str]) -> list[SceneGraph]:
             verb.lemma_ = _lemma(verb.lower_, nlp.get_pipe("lemmatizer").lemmatize(verb))
         found[i] = scene_graph(doc)
     return found
+
+
+def _encodable(text: str) -> str:
+    """Without lone surrogates, which no UTF-8 has: `?` instead."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _lemma(verb: str, forms: Sequence[str]) -> str:
@@ -126,10 +134,12 @@ def scene_graph(doc: Any) -> SceneGraph:
             _relate(_subjects_of(word), word.lemma_, _objects_of(word), objects)
         if _is_action(word):
             actions[word.lemma_] = None
+    seen: Counter[str] = Counter()
     named: dict[str, tuple[str, ...]] = {}
     for i, said in objects.items():
-        same = sum(key.split("#")[0] == doc[i].lower_ for key in named)
-        named[f"{doc[i].lower_}#{same + 1}" if same else doc[i].lower_] = tuple(said)
+        noun = doc[i].lower_
+        seen[noun] += 1
+        named[noun if seen[noun] == 1 else f"{noun}#{seen[noun]}"] = tuple(said)
     return SceneGraph(named, tuple(actions))
 
 

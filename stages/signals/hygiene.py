@@ -34,6 +34,7 @@ _INVISIBLE = re.compile(
     "[\u2060-\u2064\ufeff\u180e\u3164\uffa0]|(?:\\A|(?<=[\x00-\u052f\u2000-\u206f]))[\u200b-\u200d]"
     "|[\u200b-\u200d]{2}|(?<![\U0001f3f4\U000e0020-\U000e007f])[\U000e0000-\U000e007f]"
 )
+_SPACELESS = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff]")
 _OVERRIDE = re.compile("[\u202d\u202e]")
 _EMBEDDING = re.compile("[\u202a-\u202c\u2066-\u2069]")
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
@@ -76,8 +77,13 @@ def hygiene(text: str) -> list[Fault]:
         found.append("mixed_script")
     if _STYLED.search(text):
         found.append("styled")
-    if (not text.isprintable() or "\u3164" in text or "\uffa0" in text) and _INVISIBLE.search(text):
+    if (not text.isprintable() or "\u3164" in text or "\uffa0" in text) and _hides(text):
         found.append("invisible")
     if _OVERRIDE.search(text) or (_EMBEDDING.search(text) and not _RIGHT_TO_LEFT.search(text)):
         found.append("bidi")
     return found
+
+
+def _hides(text: str) -> bool:
+    """In South East Asia a zero-width space, and now and then two, stands between words: there it hides nothing."""
+    return _INVISIBLE.search(text.replace("\u200b", "") if _SPACELESS.search(text) else text) is not None

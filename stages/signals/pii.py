@@ -32,7 +32,7 @@ _PHONE = re.compile(
     r"(?<![\w+.])\+[1-9](?:[ ().-]{0,2}\d){7,14}(?!\w)"  # international: E.164, 8 to 15 digits
     r"|(?<![\w.(-])(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .-])[2-9]\d\d[ .-]\d{4}(?![\w-]|\.\d)"  # North America
     r"|\b(?:tel|phone|fon|call|fax|mobile|mob|cell|whatsapp)(?:efon|éfono|efone|ephone)?\b\W{0,4}"
-    r"\(?\d(?:[ ()./-]{0,2}\d){5,14}(?!\w)",
+    r"(?!\(?\d{4}-\d{4}\b)\(?\d(?:[ ()./-]{0,2}\d){5,14}(?!\w)",  # after a word, but no years
     re.IGNORECASE,
 )
 _DIGITS = re.compile(r"(?:\d\D{0,3}){6}\d")

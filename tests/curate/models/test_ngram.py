@@ -84,6 +84,11 @@ def test_the_short_way_gives_the_same_pieces(text: str) -> None:
     assert word_pieces(f"{text} [SEP]").count(END) == 1
 
 
+def test_hostile_texts_are_scored() -> None:
+    total, tokens = embedded().score(["", "\x00", "a\ud800b", "x" * 100_000, "[SEP][CLS]", "日" * 5000])
+    assert np.isfinite(total).all() and (tokens >= 1).all()
+
+
 def test_tables_are_sorted() -> None:
     tables = load_file(WEIGHTS)
     for name in ("pairs", "triples"):

@@ -79,3 +79,9 @@ def test_signal_does_not_depend_on_the_batch_and_takes_anything() -> None:
         assert {name: values[0] for name, values in alone.items()} == {
             name: values[i] for name, values in whole.items()
         }
+
+
+@pytest.mark.parametrize("text", ["run and " * 300, "the cat of " * 300, "red " * 600, "(" * 2000, "a\x00b\ud800 cat"])
+def test_hostile_captions(text: str) -> None:
+    graph = scene_graphs([text])[0]
+    assert graph.complexity < 1000

@@ -51,6 +51,7 @@ def test_faults(text: str, faults: list[str]) -> None:
         "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
         "\u2067עברית\u2069 text",
         "ที่\u200bนี่",
+        "\u200bបាល់\u200b\u200bក្រិក",
         "“MANHÔ",
         "déjà\u00a0»",
         "日本語のカメラ",

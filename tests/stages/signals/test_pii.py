@@ -43,6 +43,7 @@ def test_kinds(text: str, found: list[tuple[str, str]]) -> None:
         "GB82 WEST 1234 5698 7654 33",
         "version 1.2.3.4 of 12:30:45, 1.2.3.256",
         "Photo 12 of 30, 4000x3000, 2019-01-02 10:20:30",
+        "inventor of the telephone (1847-1922)",
         "Nikon D750 24-70mm f/2.8 1/250 ISO 12800",
         "St. Louis 1904-1905-1906, barcode 123456789012",
     ],
