@@ -91,14 +91,14 @@ class SemDeDup(PoolFact):
 def hardest_first(vectors: np.ndarray, centroid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The order of a cluster's rows, int64 (n,), and each row's distance 1 - cosine, float32 (n,); equal ones as given.
 
-    `vectors`, float32 (n, d), have unit length, the `centroid` may have any.
+    `vectors`, float32 (n, d), have unit length; the `centroid` may have any.
     """
     distance = 1 - (vectors @ centroid) / np.linalg.norm(centroid)
     return np.argsort(-distance, kind="stable"), distance
 
 
 def similarity_to_earlier(vectors: np.ndarray) -> np.ndarray:
-    """float32 (n,): the highest cosine of each row, float32 (n, d) of unit length, to a row before it, at least 0."""
+    """float32 (n,): the highest cosine of each row, (n, d) of any float, to a row before it, at least 0."""
     highest = np.zeros(len(vectors), np.float32)
     for _, column, cosines in _tiles(vectors):
         np.maximum(highest[column], cosines.max(axis=0), out=highest[column])
@@ -106,7 +106,7 @@ def similarity_to_earlier(vectors: np.ndarray) -> np.ndarray:
 
 
 def similar_pairs(vectors: np.ndarray, eps: float) -> Iterator[np.ndarray]:
-    """Index pairs, int64 (m, 2), of rows, float32 (n, d) of unit length, with a cosine above 1 - eps; each once."""
+    """Index pairs, int64 (m, 2), of rows, (n, d) of any float, with a cosine above 1 - eps; each once."""
     for row, column, cosines in _tiles(vectors):
         if cosines.max() > 1 - eps:
             found = np.divmod(np.flatnonzero(cosines > 1 - eps), cosines.shape[1])
@@ -117,9 +117,10 @@ def _tiles(vectors: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
     """Cosines of earlier (rows) with later rows (columns), tile by tile; -1 where a row is not the earlier one."""
     for begin in range(0, len(vectors), TILE):
         column = slice(begin, begin + TILE)
+        later = scaled(vectors[column], True)
         for start in range(0, begin + 1, TILE):
             row = slice(start, start + TILE)
-            cosines = vectors[row] @ vectors[column].T
+            cosines = (later if start == begin else scaled(vectors[row], True)) @ later.T
             if start == begin:
                 cosines[np.tri(len(cosines), dtype=bool)] = -1
             yield row, column, cosines
@@ -154,13 +155,13 @@ def _probed(column: str, best: str | None, centroids: np.ndarray, probes: int, c
 
 
 def _clusters(table: pa.Table) -> Iterator[tuple[pa.Table, np.ndarray]]:
-    """The rows of each cluster by uid, then position, and their embeddings as float32 of unit length."""
+    """The rows of each cluster by uid, then position, and their embeddings as they are stored."""
     names = ("position", "uid_low", "uid_high", "cluster")
     table = table.take(pa.array(np.lexsort([table[name].to_numpy() for name in names])))
     begins = np.flatnonzero(np.diff(table["cluster"].to_numpy(), prepend=-1))
     for begin, end in pairwise([*begins.tolist(), table.num_rows]):
         rows = table.slice(begin, end - begin)
-        yield rows, scaled(to_numpy(rows["embedding"]), True)
+        yield rows, to_numpy(rows["embedding"])
 
 
 def _edges(eps: float, table: pa.Table) -> pa.Table:
@@ -168,9 +169,11 @@ def _edges(eps: float, table: pa.Table) -> pa.Table:
     near = [np.zeros((0, 2), np.int64)]
     for rows, vectors in _clusters(table):
         position = rows["position"].to_numpy()
-        first, same = _copies(vectors)
-        near.append(np.column_stack([position, position[first[same]]])[first[same] != np.arange(len(same))])
-        near.append(position[first[spanning_forest(similar_pairs(vectors[first], eps))]])
+        first = _first_equal(vectors)
+        copies = first != np.arange(len(first))
+        near.append(np.column_stack([position, position[first]])[copies])
+        distinct = np.flatnonzero(~copies)
+        near.append(position[distinct][spanning_forest(similar_pairs(vectors[distinct], eps))])
     found = np.concatenate(near)
     once = table.filter(pa.array(table["place"].to_numpy() == 0))
     position = once["position"]
@@ -178,12 +181,21 @@ def _edges(eps: float, table: pa.Table) -> pa.Table:
     return pa.concat_tables([like, pa.table({"a": found[:, 0], "b": found[:, 1]})], promote_options="default")
 
 
-def _copies(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first of each set of equal rows, and for each row the number of its set: a placeholder image may come a
-    million times, and is compared once."""
-    whole = np.ascontiguousarray(vectors).view(np.dtype((np.void, vectors.dtype.itemsize * vectors.shape[1]))).ravel()
-    _, first, same = np.unique(whole, return_index=True, return_inverse=True)
-    return first, same
+def _first_equal(vectors: np.ndarray) -> np.ndarray:
+    """int64 (n,): a row that equals each, itself where there is no other: a placeholder image may come a million times,
+    and is compared once. Found by 64-bit sums, then verified, a tile at a time."""
+    factors = hashed(np.arange(vectors.shape[1])) | np.uint64(1)
+    sums = np.empty(len(vectors), np.uint64)
+    for start in range(0, len(vectors), TILE):
+        bits = np.ascontiguousarray(vectors[start : start + TILE]).view(f"u{vectors.dtype.itemsize}").astype(np.uint64)
+        sums[start : start + TILE] = (bits * factors).sum(axis=1, dtype=np.uint64)
+    _, first, group = np.unique(sums, return_index=True, return_inverse=True)
+    found: np.ndarray = first[group]
+    for start in range(0, len(vectors), TILE):
+        rows = np.arange(start, min(start + TILE, len(vectors)))
+        equal = (vectors[rows] == vectors[found[rows]]).all(axis=1)
+        found[rows] = np.where(equal, found[rows], rows)
+    return found
 
 
 def _earlier(table: pa.Table) -> pa.Table:
