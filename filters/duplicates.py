@@ -35,7 +35,7 @@ class FirstOfGroup(Filter):
 class NotSemantic(Filter):
     """SemDeDup's decision (Abbas et al. 2023): drops what has a cosine above 1 - `eps` to an earlier row of its cluster.
 
-    The paper's values of eps halve LAION-440M at about 0.06 (CLIP embeddings); every model has its own scale.
+    In the paper an eps near 0.06 halves LAION-440M; every model has its own scale.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("semdedup_similarity",)
