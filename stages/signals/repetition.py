@@ -54,7 +54,7 @@ def character_repetition(text: str, n: int = 10) -> float:
     The few are the commonest sqrt(distinct), rounded down, of those that stand more than once: a long text repeats some
     n-grams by chance, and only the head of their distribution tells that it repeats itself.
     """
-    counts = sorted(Counter(text[i : i + n] for i in range(len(text) - n + 1)).values(), reverse=True)
+    counts = sorted(Counter([text[i : i + n] for i in range(len(text) - n + 1)]).values(), reverse=True)
     few = min(isqrt(len(counts)), len(counts) - counts.count(1))
     return sum(counts[:few]) / sum(counts) if counts else 0.0
 
