@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from datasketch import MinHash, MinHashLSH
 
 begin = time.perf_counter()
-texts = pq.read_table(sys.argv[1], columns=["text"])["text"].to_pylist()
+texts = pq.ParquetFile(sys.argv[1]).read(["text"])["text"].to_pylist()
 shingles = []
 for text in texts:
     words = text.lower().split()

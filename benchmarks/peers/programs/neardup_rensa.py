@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import rensa
 
 begin = time.perf_counter()
-texts = pq.read_table(sys.argv[1], columns=["text"])["text"].to_pylist()
+texts = pq.ParquetFile(sys.argv[1]).read(["text"])["text"].to_pylist()
 index = rensa.RMinHashLSH(threshold=0.7, num_perm=128, num_bands=16)
 signatures = []
 for number, text in enumerate(texts):
