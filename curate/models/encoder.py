@@ -102,7 +102,7 @@ def preparer(spec: str = "default") -> Prepare:
 
 
 def dimension(spec: str = "default") -> int:
-    """Width of the model's shared space, from its configuration: no weights are read and torch is not imported.
+    """Width of the model's shared space, from its configuration: no weights are read.
 
     Raises ModelError for an unknown model or a configuration that does not tell.
     """
@@ -116,7 +116,11 @@ def dimension(spec: str = "default") -> int:
 
         width = architecture_config(found).get("embed_dim")
     else:
-        width = json.loads((found.path / "config.json").read_text()).get("projection_dim")
+        from curate.models.hf import text_width
+
+        config = found.path / "config.json"
+        stated = json.loads(config.read_text()) if config.is_file() else {}
+        width = stated.get("projection_dim") or text_width(found)
     if not isinstance(width, int):
         raise ModelError(f"{spec}: its configuration names no embedding width; is it an image-text encoder?")
     return width

@@ -105,6 +105,18 @@ def open_processor(found: Resolved) -> Processor:
         raise ModelError(f"{found.spec}: {found.path} holds no image processor: {error}") from error
 
 
+def text_width(found: Resolved) -> int | None:
+    """Width of a model that projects into no space of its own (SigLIP): its text tower's. A checkpoint's config.json leaves
+    out what is its family's default, so transformers is asked. None for what has no text tower."""
+    transformers = _import()
+    try:
+        config = transformers.AutoConfig.from_pretrained(found.path, **_SAFE)
+    except (OSError, ValueError):
+        return None
+    text = getattr(config, "text_config", None)
+    return getattr(text, "projection_size", None) or getattr(text, "hidden_size", None)
+
+
 def _pooled(features: Any) -> torch.Tensor:
     """transformers 5 wraps the projected embedding in an output object; version 4 gave the tensor."""
     tensor: torch.Tensor = getattr(features, "pooler_output", features)

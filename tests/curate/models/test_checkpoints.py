@@ -27,7 +27,7 @@ from transformers import (
 )
 
 from curate.errors import ModelError
-from curate.models import image_text_encoder, preparer, resolve
+from curate.models import dimension, image_text_encoder, preparer, resolve
 from curate.models.specs import minilm_folder
 
 TINY = {
@@ -202,7 +202,15 @@ def test_transformers_checkpoint_from_a_folder(
             input_ids=words["input_ids"], attention_mask=words["attention_mask"]
         ).pooler_output.numpy()
     assert resolve(f"file:{tmp_path}").kind == "transformers"
+    assert dimension(f"file:{tmp_path}") == images.shape[1]
     check(f"file:{tmp_path}", photos, images, texts)
+
+
+def test_a_width_that_a_config_leaves_out_is_its_familys(tmp_path: Path) -> None:
+    config = {"model_type": "siglip", "text_config": {"model_type": "siglip_text_model"}}  # as the hub's SigLIP has it
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
+    assert dimension(f"file:{tmp_path}") == 768
 
 
 def test_a_model_without_an_image_tower_is_refused(tmp_path: Path) -> None:
