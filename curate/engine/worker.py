@@ -47,16 +47,19 @@ class PassWorker:
         risky = [n for n in nodes if _level(n) in DECODED]
         if risky:
             self._enter(work, blobs, risky)
-        rules = self._segment(work, [n for n in nodes if group(n) == 0], list(self.task.rules), blobs)
+        cheap = [n for n in nodes if group(n) == 0]
+        rules = self._segment(work, cheap, list(self.task.rules), blobs)
         images = [n for n in nodes if group(n) == 1]
         models = [n for n in nodes if group(n) == 2]
         if any(_level(node) in DECODED for node in nodes):
             rules = self._decoded(work, images, models, rules, blobs)
+            self._segment(work, cheap, rules, blobs)  # those that read what was seen in the images
         return work
 
     def back(self, work: Work) -> Result:
         """Models, then commit."""
-        models = [self.nodes[label] for label in work.chunk.todo if group(self.nodes[label]) == 2]
+        nodes = [self.nodes[label] for label in work.chunk.todo]
+        models = [n for n in nodes if group(n) == 2 or _level(n) is None]  # also what reads columns of models
         blobs: dict[int, bytes] = {}
         if any(_level(node) == "bytes" for node in models):
             blobs = self._read(work, np.flatnonzero(work.alive))
@@ -270,10 +273,14 @@ class PassWorker:
     def _decide(self, work: Work, rules: list[Rule]) -> list[Rule]:
         """Apply filters whose columns are ready for all rows alive, to spare later signals; returns the others.
 
-        The ledger decides again from stored columns, in the recipe's order: this only saves work.
+        In the recipe's order, up to the first that is not ready: the ledger, which decides again from stored columns,
+        names the first rule that drops a sample and so needs the facts of those before it.
         """
-        waiting = []
+        waiting: list[Rule] = []
         for rule in rules:
+            if waiting:
+                waiting.append(rule)
+                continue
             alive = np.flatnonzero(work.alive)
             states = [work.states[node.label][alive] for node in self._givers(rule.step.inputs())]
             if any((state == SKIPPED).any() for state in states):
