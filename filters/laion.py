@@ -74,3 +74,18 @@ class Below(Filter):
         """A score that is missing is NaN, which is below nothing."""
         score = columns[self.column].astype(np.float64)
         return (score < self.max) | (np.isnan(score) & (self.missing == "keep"))
+
+
+class OneOf(Filter):
+    """Keeps pairs of which a column of text is one of `values`: LAION-400M's tag `NSFW: UNLIKELY`, a licence, a source."""
+
+    column: str
+    values: tuple[str, ...] = Field(min_length=1)
+
+    def inputs(self) -> tuple[str, ...]:
+        """The column."""
+        return (self.column,)
+
+    def keep(self, columns: Columns) -> np.ndarray:
+        """Drops a pair without the value."""
+        return np.array([value in self.values for value in columns[self.column].tolist()], bool)

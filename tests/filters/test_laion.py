@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from filters.laion import Below, LanguageSimilarity, Size
+from filters.laion import Below, LanguageSimilarity, OneOf, Size
 
 
 def test_size() -> None:
@@ -32,3 +32,8 @@ def test_below() -> None:
     assert Below(column="punsafe", max=0.5, missing="keep")(columns).tolist() == [True, True, False, True]
     whole = {"score": np.array([0, 1])}
     assert Below(column="score", max=1)(whole).tolist() == [True, False]
+
+
+def test_one_of() -> None:
+    columns = {"NSFW": np.array(["UNLIKELY", "NSFW", None], object)}
+    assert OneOf(column="NSFW", values=("UNLIKELY", "UNSURE"))(columns).tolist() == [True, False, False]
