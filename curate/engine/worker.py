@@ -273,24 +273,19 @@ class PassWorker:
     def _decide(self, work: Work, rules: list[Rule]) -> list[Rule]:
         """Apply filters whose columns are ready for all rows alive, to spare later signals; returns the others.
 
-        In the recipe's order, up to the first that is not ready: the ledger, which decides again from stored columns,
-        names the first rule that drops a sample and so needs the facts of those before it.
+        In the recipe's order, up to the first that has to wait: the ledger names the first rule that drops a sample, so
+        a later one must not spare it what an earlier one asks for. The ledger decides again from stored columns.
         """
-        waiting: list[Rule] = []
-        for rule in rules:
-            if waiting:
-                waiting.append(rule)
-                continue
+        for done, rule in enumerate(rules):
             alive = np.flatnonzero(work.alive)
             states = [work.states[node.label][alive] for node in self._givers(rule.step.inputs())]
             if any((state == SKIPPED).any() for state in states):
-                waiting.append(rule)
-                continue
+                return rules[done:]
             known = alive[np.logical_and.reduce([state == COMPUTED for state in states])] if states else alive
             keep = np.asarray(rule.step.keep(work.columns(rule.step.inputs(), known)), bool)  # type: ignore[union-attr]
             work.alive[:] = False
             work.alive[known[keep]] = True
-        return waiting
+        return []
 
     # -- committing -------------------------------------------------------------------------------------------------
 

@@ -261,3 +261,13 @@ def test_a_name_stays_inside_the_root(write_recipe: Write, root: str) -> None:
 def test_a_deny_entry_that_matches_nothing_known_is_an_error(root: str, entry: str) -> None:
     with pytest.raises(RecipeError):
         add_deny(Storage(root), [entry])
+
+
+def test_a_costly_rule_before_a_cheap_one_has_its_facts(write_recipe: Write, root: str) -> None:
+    select = [
+        {"step": "filters.image.Sharpness", "min": 1},
+        {"step": "filters.text.CaptionLength", "min_words": 3},
+    ]
+    result = run(write_recipe(select=select, compute="needed"), root)
+    assert result["dropped"] == {"filters.text.CaptionLength": 42}
+    assert verify(curate.open_run(result["run"])) == []
