@@ -9,20 +9,21 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.peers import captions
+from benchmarks.peers import captions, images
 from benchmarks.peers.environment import default_cache
 
 
 def main() -> None:
     """Run one comparison."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("what", choices=("captions",))
+    parser.add_argument("what", choices=("captions", "images"))
     parser.add_argument("--rows", type=int, help="captions or images")
     parser.add_argument("--cores", type=int, default=1, help="that everyone is held to")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="folder of the peers' environments")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     asked = parser.parse_args()
-    captions.main(asked.rows or captions.ROWS, asked.cache, asked.cores, asked.json)
+    chosen = {"captions": captions, "images": images}[asked.what]
+    chosen.main(asked.rows or chosen.ROWS, asked.cache, asked.cores, asked.json)
 
 
 if __name__ == "__main__":

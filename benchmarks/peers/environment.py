@@ -117,11 +117,11 @@ def run_program(
         raise Unavailable(f"{name}: not done after {RUN_SECONDS} s") from error
     total = time.perf_counter() - begin
     if done.returncode:
-        raise Unavailable(f"{name}: exit code {done.returncode}: {_last_line(done.stderr or done.stdout)}")
+        raise Unavailable(f"{name}: exit code {done.returncode}: {_last_line(done.stderr or done.stdout)[:300]}")
     try:
         said = json.loads(_last_line(done.stdout))
     except json.JSONDecodeError as error:
-        raise Unavailable(f"{name}: printed no result, but {_last_line(done.stdout)!r}") from error
+        raise Unavailable(f"{name}: printed no result, but {_last_line(done.stdout)[:300]!r}") from error
     return dict(said), total
 
 
@@ -164,10 +164,10 @@ def _uv(peer: Peer, *arguments: str) -> str:
     except subprocess.TimeoutExpired as error:
         raise Unavailable(f"{peer.name}: not installed after {INSTALL_SECONDS} s") from error
     if done.returncode:
-        raise Unavailable(f"{peer.name}: does not install: {_last_line(done.stderr)}")
+        raise Unavailable(f"{peer.name}: does not install: {_last_line(done.stderr)[:300]}")
     return done.stdout
 
 
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "(nothing)"
+    return lines[-1] if lines else "(nothing)"

@@ -29,7 +29,8 @@ from stages.signals.characters import Characters
 from stages.signals.repetition import Repetition
 from stages.signals.text import CaptionStats
 
-ROWS: Final = 1024
+ROWS, SHARD = 1024, 4096
+"""Rows of a batch of plain calls, and of a shard that the worker takes as one chunk."""
 LENGTH: Final = {
     "min_words": spec.MIN_WORDS,
     "max_words": spec.MAX_WORDS,
@@ -44,9 +45,9 @@ NGRAMS: Final = {"characters": spec.CHARS_NGRAM, "words": spec.WORDS_NGRAM}
 def calls(source: Path, target: Path) -> float:
     """Seconds. Each signal sees what the filters before it left."""
     chain: list[tuple[Signal, Filter]] = [
-        (CaptionStats(), CaptionLength(**LENGTH)),
-        (Characters(), CharacterRule(**CHARACTERS)),
-        (Repetition(**NGRAMS), RepetitionRule(**REPETITION)),
+        (CaptionStats(), CaptionLength.model_validate(LENGTH)),
+        (Characters(), CharacterRule.model_validate(CHARACTERS)),
+        (Repetition.model_validate(NGRAMS), RepetitionRule.model_validate(REPETITION)),
     ]
     begin = time.perf_counter()
     target.mkdir(parents=True)
@@ -82,9 +83,11 @@ def worker(source: Path, target: Path) -> float:
     storage = Storage(str(target.absolute()))
     plan = make_plan(build_recipe(_recipe(), "captions.yaml", root=str(target)))
     (phase,) = (phase for phase in plan.phases if isinstance(phase, Pass))
+    table = pa.concat_tables(pq.read_table(path) for path in sorted(source.glob("*.parquet")))
     shards = []
-    for number, path in enumerate(sorted(source.glob("*.parquet"))):
-        shards.append(write_index(storage, "captions", number, path.name, "1", "", _index(pq.read_table(path))))
+    for number, at in enumerate(range(0, table.num_rows, SHARD)):
+        rows = _index(table.slice(at, SHARD))
+        shards.append(write_index(storage, "captions", number, str(number), "1", "", rows))
     begin = time.perf_counter()
     task = PassTask(storage, "captions", phase.signals, phase.rules, 0, 100.0, 60.0)
     step = PassWorker(task)
