@@ -44,8 +44,7 @@ _MOST: Final = 2000
 class Faces(Signal):
     """`faces`: boxes and scores. `face_count`: how many. `face_area`: share of the image inside boxes, summed, at most 1.
 
-    Faces of less than about 8 px on the reduced image are not found. Scores of photographs cluster near 0.9 and below
-    0.3; drawn faces are found now and then.
+    Faces of less than about 15 px on the reduced image are missed. Drawn faces are found too, with lower scores.
     """
 
     image: ClassVar[ImageLevel | None] = "thumb"
