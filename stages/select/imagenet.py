@@ -170,8 +170,9 @@ def _best(
     least = np.full(len(images), step.min)
     for start, part in zip(range(0, rows, BLOCK), pool, strict=True):
         near = (images @ part.T)[:, : rows - start]
-        beyond = near.shape[1] - step.k
-        floor = np.maximum(least, np.partition(near, beyond, axis=1)[:, beyond]) if beyond > 0 else least
+        beyond, floor = near.shape[1] - step.k, least
+        if start == 0 and beyond > 0:  # later blocks have the floor of what came before
+            floor = np.maximum(least, np.partition(near, beyond, axis=1)[:, beyond])
         i, j = np.nonzero(near >= floor[:, None] - MARGIN)
         value = cosines(images, i, part, j)
         able = value >= least[i]
