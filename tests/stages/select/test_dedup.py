@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from random import Random
 
 import numpy as np
 import pytest
@@ -169,6 +170,19 @@ def test_what_is_left_has_no_duplicates(rows: list[tuple[int, set[int], int]]) -
     keep = FirstOfGroup()(facts(step, scan))
     again = MemoryScan({name: values[keep] for name, values in scan.columns.items()})
     assert (facts(step, again)["dup_size"] == 1).all()
+
+
+@given(ROWS, st.randoms(use_true_random=False), st.integers(1, 4), st.integers(1, 5))
+def test_order_of_the_pool_does_not_matter(
+    rows: list[tuple[int, set[int], int]], random: Random, shards: int, partitions: int
+) -> None:
+    scan = pool(rows)
+    order = np.array(random.sample(range(len(rows)), len(rows)))
+    moved = {name: values[order] for name, values in scan.columns.items() if name != "position"}
+    for step in (Duplicates(best="megapixels"), Duplicates(by="phash", distance=4)):
+        a, b = facts(step, scan), facts(step, MemoryScan(moved, shards, partitions))
+        for name in ("dup_rank", "dup_size"):  # a group is a position
+            assert a[name][order].tolist() == b[name].tolist()
 
 
 def test_same_bytes() -> None:
