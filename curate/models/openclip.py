@@ -45,7 +45,8 @@ class OpenClipEncoder(ImageTextEncoder):
             raise ModelError(f"{found.spec}: open_clip cannot load {found.path}: {error}") from error
         self._model = model.eval().requires_grad_(False).to(self.device)
         self._prepare = open_preparer(found)
-        self._mean, self._std = (np.array(_preprocessing(found)[key], np.float32) for key in ("mean", "std"))
+        constants = (np.array(_preprocessing(found)[key], np.float32) for key in ("mean", "std"))
+        self._mean, self._std = (upload(constant, self.device) for constant in constants)
         self.dim = self.texts(["a"]).shape[1]
 
     def prepare(self, image: Image) -> np.ndarray:
@@ -66,7 +67,7 @@ class OpenClipEncoder(ImageTextEncoder):
 
     def _image_batch(self, prepared: np.ndarray) -> torch.Tensor:
         pixels = upload(prepared, self.device).float().div_(255)  # normalised on the device: bytes travel, not floats
-        pixels.sub_(upload(self._mean, self.device)).div_(upload(self._std, self.device))
+        pixels.sub_(self._mean).div_(self._std)
         encoded: torch.Tensor = self._model.encode_image(pixels.permute(0, 3, 1, 2).contiguous())
         return encoded
 

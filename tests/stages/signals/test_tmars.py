@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 from curate.contracts import Batch
 from curate.errors import ModelError
 from curate.models import image_text_encoder
-from curate.models.text_detector import text_detector
 from stages.signals.similarity import ClipScore
 from stages.signals.tmars import Frame, MaskedSimilarity, TextRegions, corners, cover
+from tests.curate.models.test_text_detector import network
 
 SIDES = st.integers(1, 3000)
 
@@ -122,54 +121,12 @@ def test_embeddings_of_another_model_are_refused() -> None:
         MaskedSimilarity(min_score=0.5).compute(Batch(columns, images=batch.images))
 
 
-def network(path: Path, head: str) -> str:
-    """An ONNX file whose map says 'text' where the frame is dark, at a quarter of its resolution."""
-    from onnx import TensorProto, helper, save
-
-    four = helper.make_tensor("four", TensorProto.FLOAT, [], [-4.0])
-    nodes = [
-        helper.make_node("AveragePool", ["frame"], ["small"], kernel_shape=[4, 4], strides=[4, 4]),
-        helper.make_node("ReduceMean", ["small"], ["grey"], axes=[1], keepdims=1),
-        helper.make_node("Mul", ["grey", "four"], ["logits"]),
-        helper.make_node("Sigmoid", ["logits"], ["chance"]),
-        helper.make_node("Concat", ["chance", "chance"], ["both"], axis=1),
-        helper.make_node("Transpose", ["both"], ["last"], perm=[0, 2, 3, 1]),
-    ]
-    name, shape = {"db": ("chance", [1, 1, 128, 128]), "fast": ("logits", [1, 1, 128, 128])}.get(
-        head, ("last", [1, 128, 128, 2])
-    )
-    frame = helper.make_tensor_value_info("frame", TensorProto.FLOAT, [1, 3, 512, 512])
-    output = helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-    graph = helper.make_graph(nodes, head, [frame], [output], [four])
-    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
-    return f"file:{path}"
-
-
-@pytest.mark.parametrize("head", ["db", "fast", "craft"])
-def test_a_network_from_a_file_sees_the_frame_and_its_regions_come_back(head: Any, tmp_path: Path) -> None:
+def test_a_network_from_a_file_sees_the_frame_and_its_regions_come_back(tmp_path: Path) -> None:
     image = Image.new("RGB", (300, 600), "white")
     ImageDraw.Draw(image).rectangle((60, 150, 239, 209), fill="black")
-    (region,) = TextRegions(detector=network(tmp_path / f"{head}.onnx", head), head=head).find(image)
-    low, high = corners(region).min(axis=0) * [300, 600], corners(region).max(axis=0) * [300, 600]
-    growth = {"db": 36, "fast": 19, "craft": 18}[head]  # what the head adds on each side, in px
-    assert low == pytest.approx([60 - growth, 150 - growth], abs=6)
-    assert high == pytest.approx([240 + growth, 210 + growth], abs=6)
-    assert region["score"] > 0.9
-    assert (
-        TextRegions(detector=network(tmp_path / f"{head}.onnx", head), head=head).find(
-            Image.new("RGB", (64, 64), "white")
-        )
-        == []
-    )
-
-
-def test_a_detector_that_cannot_be_used_says_why(tmp_path: Path) -> None:
-    (tmp_path / "weights.pt").write_bytes(b"no")
-    (tmp_path / "broken.onnx").write_bytes(b"no")
-    with pytest.raises(ModelError, match="file of an ONNX model"):
-        text_detector(f"file:{tmp_path}/weights.pt")
-    with pytest.raises(ModelError, match="no ONNX model that can be run"):
-        text_detector(f"file:{tmp_path}/broken.onnx")
-    spec = network(tmp_path / "fast.onnx", "fast")
-    with pytest.raises(ModelError, match="none of the head 'craft'"):
-        text_detector(spec, "craft")(np.zeros((512, 512, 3), np.uint8))
+    step = TextRegions(detector=network(tmp_path / "fast.onnx", "fast"), head="fast")
+    (region,) = step.find(image)
+    growth = 19  # four cells of the map on each side
+    assert corners(region).min(axis=0) * [300, 600] == pytest.approx([60 - growth, 150 - growth], abs=6)
+    assert corners(region).max(axis=0) * [300, 600] == pytest.approx([240 + growth, 210 + growth], abs=6)
+    assert step.find(Image.new("RGB", (64, 64), "white")) == []
