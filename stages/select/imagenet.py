@@ -173,7 +173,7 @@ def _best(
         beyond, floor = near.shape[1] - step.k, least
         if start == 0 and beyond > 0:  # later blocks have the floor of what came before
             floor = np.maximum(least, np.partition(near, beyond, axis=1)[:, beyond])
-        i, j = np.nonzero(near >= floor[:, None] - MARGIN)
+        i, j = np.nonzero(near >= (floor - MARGIN).astype(np.float32)[:, None])
         value = cosines(images, i, part, j)
         able = value >= least[i]
         image, row = np.concatenate([image, i[able]]), np.concatenate([row, j[able] + start])

@@ -66,7 +66,8 @@ def nearest_reference(vectors: np.ndarray, reference: str, column: str) -> tuple
         for start, query in zip(range(0, len(vectors), BLOCK), queries, strict=True):
             known = score[start : start + BLOCK]
             near = (query @ block.T)[: len(known), :there]
-            row, image = np.nonzero(near >= np.maximum(known, near.max(axis=1))[:, None] - MARGIN)
+            floor = (np.maximum(known, near.max(axis=1)) - MARGIN).astype(np.float32)
+            row, image = np.nonzero(near >= floor[:, None])
             value = cosines(query, row, block, image)
             best = np.lexsort((image, -value, row))
             best = best[np.unique(row[best], return_index=True)[1]]  # the first of each row
