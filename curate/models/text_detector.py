@@ -32,6 +32,8 @@ DB_MAP: Final = 0.3
 """DBNet's threshold of a cell."""
 DB_GROWTH: Final = 1.6
 """A shrunken region grows by this times its area over its perimeter (Vatti clipping of a rectangle), as PP-OCR has it."""
+FAST_KERNEL: Final = 0.0
+"""FAST's threshold of a logit."""
 FAST_POOL: Final = 9
 """Width of the max pooling that gives FAST's kernels their size back."""
 CRAFT_TEXT, CRAFT_LINK, CRAFT_PEAK = 0.4, 0.4, 0.7
@@ -140,7 +142,7 @@ def _db(output: np.ndarray) -> tuple[Iterator[Patch], Growth]:
 
 def _fast(output: np.ndarray) -> tuple[Iterator[Patch], Growth]:
     logits = output[0]
-    return _patches(logits > 0, 1 / (1 + np.exp(-logits))), lambda cells, width, height: FAST_POOL // 2
+    return _patches(logits > FAST_KERNEL, 1 / (1 + np.exp(-logits))), lambda cells, width, height: FAST_POOL // 2
 
 
 def _craft(output: np.ndarray) -> tuple[Iterator[Patch], Growth]:

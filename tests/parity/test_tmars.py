@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from curate.models.text_detector import FAST_KERNEL
 from stages.signals.tmars import SIDE, Frame, MaskedSimilarity
 
 
@@ -15,11 +16,8 @@ def test_geometry(case: dict[str, Any]) -> None:
     given, expected = case["input"], case["expected"]
     if not given:  # the detector's thresholds
         step = MaskedSimilarity()
-        assert (step.min_score, step.min_area, SIDE) == (
-            expected["min_score"],
-            expected["min_area"],
-            expected["short_size"],
-        )
+        assert (step.min_score, step.min_area) == (expected["min_score"], expected["min_area"])
+        assert (SIDE, FAST_KERNEL) == (expected["short_size"], expected["kernel_logit_threshold"])
         return
     frame = Frame(given["width"], given["height"], given["size"])
     assert list(frame.padding) == expected["padding_ltrb_px"]
