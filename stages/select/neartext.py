@@ -8,17 +8,19 @@ from typing import Any, Final, Literal, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from curate.contracts import Columns, PoolFact, Relation, Scan, Spread, State
 from stages.select.components import connected
 from stages.select.dedup import STANDING, hashed, placed, ranked, standing
 from stages.select.minhash import bands, signatures
-from stages.select.setjoin import Jaccard, prefixes, similar, slots
+from stages.select.setjoin import PARITY_WORDS, Jaccard, Meeting, parities, prefixes, similar, slots
 from stages.select.shingles import Sets, shingled
 
 COUNTERS: Final = 1 << 22
 """Most counters (of 2 bytes) that say how rare a key is. Distinct keys that share one are held to be more frequent."""
+_BITS: Final = tuple(f"bits{i}" for i in range(PARITY_WORDS))
 Keys = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Set, int64 (m,); key by which it may meet others, uint64 (m,); whether it meets larger ones there, bool (m,)."""
 
@@ -133,30 +135,23 @@ def _meeting(keys: Callable[[Sets, np.ndarray], Keys], counts: np.ndarray, table
     has, sets = _sets(table)
     row, key, early = keys(sets, counts)
     position, same = table["position"].to_numpy(), table["same"].to_numpy()
-    meets = {
-        "key": hashed(key),
-        "a": position[has[row]],
-        "meets": key,
-        "early": early,
-        "tokens": sets.take(row).lists(),
-    }
+    bits = {name: words[row] for name, words in zip(_BITS, parities(sets), strict=True)}
+    met = {"key": hashed(key), "a": position[has[row]], "early": early, **bits, "tokens": sets.take(row).lists()}
     copy = position != same
     copies = {"key": hashed(position[copy]), "a": position[copy], "b": same[copy]}
     social = table["copies"].to_numpy() > 1
     social[has[row]] = True
     members = table.filter(pa.array(social)).select(STANDING[:-1])
     like = {"key": hashed(position[social]), "a": position[social], "b": position[social]}
-    tables = [pa.table({**like, **{name: members[name] for name in STANDING[:-1]}}), pa.table(copies), pa.table(meets)]
+    tables = [pa.table({**like, **{name: members[name] for name in STANDING[:-1]}}), pa.table(copies), pa.table(met)]
     return pa.concat_tables(tables, promote_options="default")
 
 
 def _near(jaccard: Jaccard, table: pa.Table) -> pa.Table:
     """Edges between similar sets that meet, and what has come along. An edge stays within its key."""
-    meets = table["tokens"].is_valid().to_numpy()
-    by_position = np.flatnonzero(meets)[np.argsort(table["a"].to_numpy()[meets])]
-    found = table.select(["key", "a", "early", "tokens"]).take(pa.array(by_position))
-    root = similar(Sets.of(found["tokens"]), found["key"].to_numpy(), found["early"].to_numpy(), jaccard)
-    position, other = found["a"].to_numpy(), np.flatnonzero(root != np.arange(len(root)))
-    rest = table.select(["a", "b", *STANDING[:-1]]).filter(pa.array(~meets))
-    near = pa.table({"a": position[other], "b": position[root[other]]})
-    return pa.concat_tables([rest, near], promote_options="default")
+    meets = table["tokens"].is_valid()
+    met = table.select(["a", "key", "early", *_BITS, "tokens"]).filter(meets)
+    ids, keys, early, *bits = (met[name].to_numpy() for name in ("a", "key", "early", *_BITS))
+    near = similar(Meeting(ids, keys, early, np.array(bits), Sets.of(met["tokens"])), jaccard)
+    rest = table.select(["a", "b", *STANDING[:-1]]).filter(pc.invert(meets))
+    return pa.concat_tables([rest, pa.table({"a": near[:, 0], "b": near[:, 1]})], promote_options="default")

@@ -13,6 +13,7 @@ from stages.select.shingles import Sets, sorted_within, spans
 
 CHUNK: Final = 1 << 18
 """Pairs that are looked at, or tokens that are compared, at a time (of some 50 bytes)."""
+PARITY_WORDS: Final = 4
 _COUNT_BITS: Final = 16
 
 
@@ -71,24 +72,49 @@ def slots(tokens: np.ndarray, size: int) -> np.ndarray:
     return (tokens & np.uint64(size - 1)).astype(np.int64)
 
 
-def similar(sets: Sets, groups: np.ndarray, early: np.ndarray, jaccard: Jaccard) -> np.ndarray:
-    """int64 (n,): for each set the first one of its group that a chain of similar sets of the group connects it with.
+def parities(sets: Sets) -> np.ndarray:
+    """uint64 (PARITY_WORDS, n): bits of each set, one per residue of its tokens: whether it has an odd number of such.
 
-    `groups`, uint64 (n,): equal for sets that are to be compared. Pairs that are connected already are not compared, so
-    that a group in which all are alike takes about as many comparisons as it has members. `early`: see `prefixes`.
+    Two sets differ in at least as many tokens as in bits (the bitmap filter of Sandes, Teodoro and Melo 2020, with
+    parities, which do not fill up). No set may be empty.
     """
-    order = np.lexsort((sets.sizes, groups))
-    order = order[_accompanied(groups[order])]
-    alike = _Alike(sets.take(order), jaccard)
+    bit = np.uint64(1) << (sets.tokens & np.uint64(63))
+    word = (sets.tokens >> np.uint64(6)) % np.uint64(PARITY_WORDS)
+    if not len(bit):
+        return np.zeros((PARITY_WORDS, 0), np.uint64)
+    zero, begins = np.uint64(0), sets.begins
+    return np.stack([np.bitwise_xor.reduceat(np.where(word == i, bit, zero), begins) for i in range(PARITY_WORDS)])
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Sets that meet others: row-aligned, in any order."""
+
+    ids: np.ndarray  # int64 (n,): whose set it is
+    groups: np.ndarray  # uint64 (n,): equal for sets that are to be compared
+    early: np.ndarray  # bool (n,): see `prefixes`
+    parities: np.ndarray  # uint64 (PARITY_WORDS, n)
+    sets: Sets
+
+
+def similar(meeting: Meeting, jaccard: Jaccard) -> np.ndarray:
+    """int64 (m, 2): ids of sets, and the lowest id that a chain of similar sets of the same group connects each with.
+
+    Pairs that are connected already are not compared, so that a group in which all are alike takes about as many
+    comparisons as it has members.
+    """
+    order = np.lexsort((meeting.sets.sizes, meeting.groups))
+    order = order[_accompanied(meeting.groups[order])]
     root = np.arange(len(order))
-    for a, b in _within(groups[order], alike.sets.sizes, jaccard):
-        apart = early[order[a]] & (root[a] != root[b])
-        _connect(root, *alike.pairs(a[apart], b[apart]))
-    first = np.full(len(order), len(groups))
-    np.minimum.at(first, root, order)
-    found = np.arange(len(groups))
-    found[order] = first[root]
-    return found
+    for a, b in _within(meeting.groups[order], meeting.sets.sizes[order], jaccard):
+        open_ = np.flatnonzero(meeting.early[order[a]] & (root[a] != root[b]))
+        alike = open_[_alike(meeting, order[a[open_]], order[b[open_]], jaccard)]
+        _connect(root, a[alike], b[alike])
+    ids = meeting.ids[order]
+    lowest = np.full(len(order), np.iinfo(np.int64).max)
+    np.minimum.at(lowest, root, ids)
+    edges = np.column_stack([ids, lowest[root]])
+    return edges[edges[:, 0] != edges[:, 1]]
 
 
 def _accompanied(groups: np.ndarray) -> np.ndarray:
@@ -135,52 +161,27 @@ def _connect(root: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
             root[:] = flat
 
 
-class _Alike:
-    """Which pairs of some sets are similar."""
-
-    def __init__(self, sets: Sets, jaccard: Jaccard) -> None:
-        self.sets = sets
-        self._jaccard = jaccard
-        self._parities = _parities(sets)
-        self._begins = sets.begins
-
-    def pairs(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Those of the pairs (a, b), int64 (m,), that are similar; by parities first, then by counting."""
-        sizes = self.sets.sizes
-        overlap = self._jaccard.overlap(sizes[a], sizes[b])
-        spare = sizes[a] + sizes[b] - 2 * overlap
-        for word in self._parities:
-            spare -= np.bitwise_count(word[a] ^ word[b])
-            a, b, overlap, spare = (values[spare >= 0] for values in (a, b, overlap, spare))
-        keep = np.zeros(len(a), bool)
-        for begin, end in _runs(sizes[a] + sizes[b], CHUNK):
-            keep[begin:end] = self._shared(a[begin:end], b[begin:end]) >= overlap[begin:end]
-        return a[keep], b[keep]
-
-    def _shared(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """int64 (m,): how many tokens each pair shares: those that stand twice among the tokens of both."""
-        both = Sets(
-            self.sets.tokens[spans(_alternating(self._begins, a, b), _alternating(self.sets.sizes, a, b))],
-            self.sets.sizes[a] + self.sets.sizes[b],
-        )
-        tokens, pair = sorted_within(both).tokens, both.rows()
-        twice = (tokens[1:] == tokens[:-1]) & (pair[1:] == pair[:-1])
-        return np.bincount(pair[1:][twice], minlength=len(a))
+def _alike(meeting: Meeting, a: np.ndarray, b: np.ndarray, jaccard: Jaccard) -> np.ndarray:
+    """Index, int64 (k,), of those of the pairs of rows (a, b), int64 (m,), that are similar: by parities, then by
+    counting what they share."""
+    sizes = meeting.sets.sizes
+    overlap = jaccard.overlap(sizes[a], sizes[b])
+    spare = sizes[a] + sizes[b] - 2 * overlap
+    left = np.arange(len(a))
+    for word in meeting.parities:
+        spare -= np.bitwise_count(word[a[left]] ^ word[b[left]])
+        left, spare = left[spare >= 0], spare[spare >= 0]
+    a, b, overlap = a[left], b[left], overlap[left]
+    keep = np.zeros(len(left), bool)
+    for begin, end in _runs(sizes[a] + sizes[b], CHUNK):
+        keep[begin:end] = _shared(meeting.sets, a[begin:end], b[begin:end]) >= overlap[begin:end]
+    return left[keep]
 
 
-def _alternating(values: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.column_stack([values[a], values[b]]).ravel()
-
-
-def _parities(sets: Sets) -> np.ndarray:
-    """uint64 (4, n): 256 bits of each set, one per residue of its tokens: whether the number of such tokens is odd.
-
-    Two sets differ in at least as many tokens as in bits (the bitmap filter of Sandes, Teodoro and Melo 2020, with
-    parities, which do not fill up).
-    """
-    bit = np.uint64(1) << (sets.tokens & np.uint64(63))
-    word = (sets.tokens >> np.uint64(6)) & np.uint64(3)
-    zero, begins = np.uint64(0), sets.begins
-    if not len(begins):
-        return np.zeros((4, 0), np.uint64)
-    return np.stack([np.bitwise_xor.reduceat(np.where(word == i, bit, zero), begins) for i in range(4)])
+def _shared(sets: Sets, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """int64 (m,): how many tokens each pair shares: those that stand twice among the tokens of both."""
+    rows = np.column_stack([a, b]).ravel()
+    both = Sets(sets.take(rows).tokens, sets.sizes[a] + sets.sizes[b])
+    tokens, pair = sorted_within(both).tokens, both.rows()
+    twice = (tokens[1:] == tokens[:-1]) & (pair[1:] == pair[:-1])
+    return np.bincount(pair[1:][twice], minlength=len(a))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from stages.select import setjoin
 from stages.select.components import components
-from stages.select.setjoin import Jaccard, prefixes, similar, slots
+from stages.select.setjoin import Jaccard, Meeting, parities, prefixes, similar, slots
 from stages.select.shingles import Sets
 
 THRESHOLDS = st.sampled_from([0.1, 0.34, 0.5, 0.7, 0.75, 0.999999, 1.0])
@@ -33,8 +32,12 @@ def joined(sets: Sets, bound: Jaccard, counters: int) -> dict[int, int]:
     """Components by prefixes and verification."""
     counts = np.bincount(slots(sets.tokens, counters), minlength=counters)
     row, key, early = prefixes(sets, counts, bound)
-    root = similar(sets.take(row), key, early, bound)
-    return dict(components([np.column_stack([row, row[root]])]).tolist())
+    return dict(components([similar(meeting(sets.take(row), key, early, row), bound)]).tolist())
+
+
+def meeting(sets: Sets, groups: np.ndarray, early: np.ndarray | None = None, ids: np.ndarray | None = None) -> Meeting:
+    rows = np.arange(len(sets.sizes))
+    return Meeting(rows if ids is None else ids, groups, rows >= 0 if early is None else early, parities(sets), sets)
 
 
 @given(SETS, THRESHOLDS, st.sampled_from([1, 4, 1 << 12]), st.sampled_from([1, 7, 1 << 18]))
@@ -57,34 +60,31 @@ def test_only_members_of_a_group_are_compared(sets: list[set[int]], threshold: f
         for j, b in enumerate(sets[:i])
         if groups[i] == groups[j] and jaccard(a, b) >= bound
     ]
-    nodes, roots = components([np.array(near, np.int64).reshape(-1, 2)]).T
-    expected = np.arange(len(sets))
-    expected[nodes] = roots
-    early = np.ones(len(sets), bool)
-    found = similar(ragged(sets), np.array(groups, np.uint64), early, Jaccard.of(threshold))
-    assert found.tolist() == expected.tolist()
+    found = similar(meeting(ragged(sets), np.array(groups, np.uint64)), Jaccard.of(threshold))
+    joined = components([np.array(near, np.int64).reshape(-1, 2)])
+    assert sorted(found.tolist()) == [row for row in joined.tolist() if row[0] != row[1]]
 
 
 def test_the_threshold_is_exact() -> None:
     """7/10 in floats is 0.7 or a hair off, depending on how it is computed; here it is 7/10."""
-    same = partial(similar, groups=np.zeros(2, np.uint64), early=np.ones(2, bool), jaccard=Jaccard.of(0.7))
+    both = np.zeros(2, np.uint64)
     for size in range(1, 60):
         a, b = set(range(7 * size)), set(range(10 * size))
-        assert same(ragged([a, b])).tolist() == [0, 0]
-        assert same(ragged([a, b | {3999}])).tolist() == [0, 1]
+        assert similar(meeting(ragged([a, b]), both), Jaccard.of(0.7)).tolist() == [[1, 0]]
+        assert similar(meeting(ragged([a, b | {3999}]), both), Jaccard.of(0.7)).tolist() == []
 
 
 def test_many_alike_need_few_comparisons(monkeypatch: pytest.MonkeyPatch) -> None:
     """A template with one word that changes: all pairs would be 4.5 million."""
     looked: list[int] = []
-    pairs = setjoin._Alike.pairs
+    shared = setjoin._shared
 
-    def counted(self: setjoin._Alike, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def counted(sets: Sets, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         looked.append(len(a))
-        return pairs(self, a, b)
+        return shared(sets, a, b)
 
-    monkeypatch.setattr(setjoin._Alike, "pairs", counted)
+    monkeypatch.setattr(setjoin, "_shared", counted)
     sets = ragged([{*range(20), 20 + i} for i in range(3000)])
-    found = similar(sets, np.zeros(3000, np.uint64), np.ones(3000, bool), Jaccard.of(0.7))
-    assert (found == 0).all()
+    found = similar(meeting(sets, np.zeros(3000, np.uint64)), Jaccard.of(0.7))
+    assert sorted(found.tolist()) == [[i, 0] for i in range(1, 3000)]
     assert sum(looked) < 2 * 3000
