@@ -17,7 +17,7 @@ def test_geometry(case: dict[str, Any]) -> None:
     if not given:  # the detector's thresholds
         step = MaskedSimilarity()
         assert (step.min_score, step.min_area) == (expected["min_score"], expected["min_area"])
-        assert (SIDE, FAST_KERNEL) == (expected["short_size"], expected["kernel_logit_threshold"])
+        assert (expected["short_size"], expected["kernel_logit_threshold"]) == (SIDE, FAST_KERNEL)
         return
     frame = Frame(given["width"], given["height"], given["size"])
     assert list(frame.padding) == expected["padding_ltrb_px"]
