@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 
 import curate
 from curate.subset import write_column
@@ -14,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "manifests/sample"
 
 
+@pytest.mark.slow
 def test_the_reference_is_what_its_recipe_makes(tmp_path: Path) -> None:
     result = curate.run(ROOT / "manifests/datacomp/reference.yaml", str(tmp_path), "inline", quiet=True)
     write_column(curate.open_run(result["run"]), "image_embedding", tmp_path / "reference.npy")
