@@ -106,3 +106,37 @@ def _lower() -> np.ndarray:
         table[point] = ord(chr(point).lower()[0])
     table[ord("ς")] = ord("σ")
     return table
+
+
+def head_shares(texts: Sequence[str], n: int) -> np.ndarray:
+    """float64 (len(texts),): share of a text's character n-grams that are copies of the commonest few, 0 to 1.
+
+    The few are at most sqrt(distinct n-grams), rounded down, of those that stand more than once. N-grams of equal hash are
+    compared character by character; two that differ would have to share 50 bits to make one that repeats look as if not.
+    """
+    found = np.zeros(len(texts))
+    numbers = may_repeat_characters(texts, n)
+    some = [texts[i] for i in numbers]
+    if not some:
+        return found
+    points, owner = code_points(some), _owners(some)
+    starts = np.flatnonzero(owner[: len(points) - n + 1] == owner[n - 1 :])
+    bits = np.uint64(64 - len(some).bit_length())  # of hash, below the text's number
+    keys = (owner[starts] << bits) | (_hashes(points, starts, starts + n) >> (np.uint64(64) - bits))
+    order = np.argsort(keys)
+    of, at = (keys[order] >> bits).astype(np.int64), starts[order]
+    windows = np.lib.stride_tricks.sliding_window_view(points, n)
+    same = keys[order[1:]] == keys[order[:-1]]
+    pairs = np.flatnonzero(same)
+    same[pairs] = (windows[at[pairs + 1]] == windows[at[pairs]]).all(axis=1)
+    first = np.flatnonzero(np.concatenate([[True], ~same]))  # of each distinct n-gram
+    counts = np.diff(np.append(first, len(order)))
+    total = np.bincount(of, minlength=len(some))
+    distinct = np.bincount(of[first], minlength=len(some))
+    repeated = counts > 1
+    of, counts = of[first][repeated], counts[repeated]
+    few = np.minimum(np.sqrt(distinct).astype(np.int64), np.bincount(of, minlength=len(some)))
+    sums = np.concatenate([[0], np.cumsum(counts[np.lexsort((-counts, of))])])
+    begins = np.searchsorted(of, np.arange(len(some)))
+    found[numbers] = (sums[begins + few] - sums[begins]) / total
+    return found

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from curate.contracts import Batch, Signal
-from stages.signals.ngrams import may_repeat_characters, may_repeat_words
+from stages.signals.ngrams import head_shares, may_repeat_words
 from stages.signals.text import without
 
 _WORD: Final = re.compile(r"[^\W\d_](?:\S*[^\W\d_])?")
@@ -40,8 +40,7 @@ class Repetition(Signal):
         texts: Sequence[str | None] = batch.columns["text"].tolist()
         captions = [text or "" for text in texts]
         shares = np.zeros((2, len(captions)), np.float32)
-        for i in may_repeat_characters(captions, self.characters):
-            shares[0, i] = character_repetition(captions[i], self.characters)
+        shares[0] = head_shares(captions, self.characters)
         for i in may_repeat_words(captions, self.words):
             shares[1, i] = word_repetition(split_words(captions[i]), self.words)
         missing = np.array([text is None for text in texts], bool)

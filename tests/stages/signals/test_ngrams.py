@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.signals.ngrams import _lower, may_repeat_characters, may_repeat_words
-from stages.signals.repetition import split_words
+from stages.signals.ngrams import _lower, head_shares, may_repeat_characters, may_repeat_words
+from stages.signals.repetition import character_repetition, split_words
 from stages.signals.text import of_each
 
 PIECES = st.sampled_from(
@@ -42,6 +42,12 @@ def test_no_text_that_repeats_words_is_missed(texts: list[str], n: int) -> None:
     found = set(may_repeat_words(texts, n))
     assert found >= {i for i, text in enumerate(texts) if repeats_words(text, n)}
     assert all("İ" in texts[i] or repeats_words(texts[i], n) for i in found)
+
+
+@given(TEXTS, st.integers(1, 10))
+@settings(deadline=None)
+def test_shares_of_the_commonest_are_those_of_counting(texts: list[str], n: int) -> None:
+    assert head_shares(texts, n).tolist() == [character_repetition(text, n) for text in texts]
 
 
 def test_neighbours_in_the_batch_are_not_the_caption() -> None:
