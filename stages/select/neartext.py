@@ -15,7 +15,7 @@ from curate.contracts import Columns, PoolFact, Relation, Scan, Spread, State
 from stages.select.components import connected
 from stages.select.dedup import STANDING, hashed, placed, ranked, standing
 from stages.select.minhash import bands, signatures
-from stages.select.setjoin import PARITY_WORDS, Jaccard, Meeting, parities, prefixes, similar, slots
+from stages.select.setjoin import PARITY_WORDS, Jaccard, Meeting, candidates, parities, prefixes, similar, slots
 from stages.select.shingles import Sets, shingled
 
 COUNTERS: Final = 1 << 22
@@ -65,7 +65,9 @@ class NearDuplicateText(PoolFact):
         banded = partial(_bands, self.permutations, self.bands)
         counts = _counts(texts, _tokens if self.candidates == "exact" else banded)
         keys = partial(prefixes, jaccard=jaccard) if self.candidates == "exact" else partial(_shared, banded)
-        return ranked(connected(texts.regroup(partial(_meeting, keys, counts), partial(_near, jaccard))))
+        meeting = texts.regroup(partial(_meeting, keys, counts), partial(_candidates, jaccard))
+        near = meeting.regroup(_by_owner, _with_tokens).regroup(_by_group, partial(_near, jaccard))
+        return ranked(connected(near))
 
     def compute(self, columns: Columns, state: State) -> dict[str, Sequence[Any] | np.ndarray]:
         """A row without a duplicate, or without a word, is a group of its own."""
@@ -130,28 +132,74 @@ def _shared(keys: Callable[[Sets], np.ndarray], sets: Sets, counts: np.ndarray) 
 
 
 def _meeting(keys: Callable[[Sets, np.ndarray], Keys], counts: np.ndarray, table: pa.Table) -> pa.Table:
-    """A row for each set and key by which it may meet others; edges between equal sets; and what rows are like, of those
-    that have a copy or may meet another."""
+    """A row for each set and key by which it may meet others, without its tokens; a row with the tokens; edges between
+    equal sets; and what rows are like, of those that have a copy or may meet another."""
     has, sets = _sets(table)
     row, key, early = keys(sets, counts)
     position, same = table["position"].to_numpy(), table["same"].to_numpy()
     bits = {name: words[row] for name, words in zip(_BITS, parities(sets), strict=True)}
-    met = {"key": hashed(key), "a": position[has[row]], "early": early, **bits, "tokens": sets.take(row).lists()}
-    copy = position != same
+    met = {"key": hashed(key), "a": position[has[row]], "early": early, "size": sets.sizes[row], **bits}
+    meets = np.zeros(len(has), bool)
+    meets[row] = True
+    owner = position[has[meets]]
+    tokens = {"key": hashed(owner), "a": owner, "tokens": sets.take(np.flatnonzero(meets)).lists()}
+    copied, copy = table["copies"].to_numpy() > 1, position != same
     copies = {"key": hashed(position[copy]), "a": position[copy], "b": same[copy]}
-    social = table["copies"].to_numpy() > 1
-    social[has[row]] = True
+    social = copied.copy()
+    social[has[meets]] = True
     members = table.filter(pa.array(social)).select(STANDING[:-1])
-    like = {"key": hashed(position[social]), "a": position[social], "b": position[social]}
-    tables = [pa.table({**like, **{name: members[name] for name in STANDING[:-1]}}), pa.table(copies), pa.table(met)]
-    return pa.concat_tables(tables, promote_options="default")
+    like = {"key": hashed(position[social]), "a": position[social], "b": position[social], "copied": copied[social]}
+    told = pa.table({**like, **{name: members[name] for name in STANDING[:-1]}})
+    return _together(told, pa.table(copies), pa.table(tokens), pa.table(met))
+
+
+def _candidates(jaccard: Jaccard, table: pa.Table) -> pa.Table:
+    """Of sets that meet those that may be similar: whose, and in which `group`; and what has come along."""
+    meets = table["early"].is_valid()
+    met = table.select(["a", "key", "early", "size", *_BITS]).filter(meets)
+    ids, keys, early, sizes, *bits = (column.to_numpy() for column in met.columns)
+    row, group = candidates(Meeting(ids, keys, early, sizes, np.array(bits)), jaccard)
+    rest = table.drop_columns(["key", "early", "size", *_BITS]).filter(pc.invert(meets))
+    return _together(rest, pa.table({"a": ids[row], "group": group}))
+
+
+def _by_owner(table: pa.Table) -> pa.Table:
+    return table.append_column("key", pa.array(hashed(table["a"].to_numpy())))
+
+
+def _with_tokens(table: pa.Table) -> pa.Table:
+    """A row with the tokens for each set and group in which it is compared; and what has come along, but not of rows
+    that have neither copy nor group."""
+    owner, wanted = table["a"].to_numpy(), table["group"].is_valid().to_numpy()
+    sets = np.flatnonzero(table["tokens"].is_valid().to_numpy())
+    sets = sets[np.argsort(owner[sets])]
+    asked = np.unique(
+        np.column_stack([owner[wanted].astype(np.uint64), table["group"].filter(wanted).to_numpy()]), axis=0
+    )
+    ids, groups = asked[:, 0].astype(np.int64), asked[:, 1]
+    at = sets[np.searchsorted(owner[sets], ids)]
+    compared = pa.table({"a": ids, "group": groups, "tokens": table["tokens"].take(pa.array(at))})
+    rest = table.filter(table["b"].is_valid())
+    stays = ~rest["copied"].is_valid().to_numpy() | pc.fill_null(rest["copied"], False).to_numpy()
+    stays |= np.isin(rest["a"].to_numpy(), ids)
+    return _together(rest.select(["a", "b", *STANDING[:-1]]).filter(pa.array(stays)), compared)
+
+
+def _by_group(table: pa.Table) -> pa.Table:
+    group, owner = table["group"], table["a"].to_numpy()
+    key = np.where(group.is_valid().to_numpy(), hashed(pc.fill_null(group, 0).to_numpy()), hashed(owner))
+    return table.append_column("key", pa.array(key))
 
 
 def _near(jaccard: Jaccard, table: pa.Table) -> pa.Table:
-    """Edges between similar sets that meet, and what has come along. An edge stays within its key."""
-    meets = table["tokens"].is_valid()
-    met = table.select(["a", "key", "early", *_BITS, "tokens"]).filter(meets)
-    ids, keys, early, *bits = (met[name].to_numpy() for name in ("a", "key", "early", *_BITS))
-    near = similar(Meeting(ids, keys, early, np.array(bits), Sets.of(met["tokens"])), jaccard)
-    rest = table.select(["a", "b", *STANDING[:-1]]).filter(pc.invert(meets))
-    return pa.concat_tables([rest, pa.table({"a": near[:, 0], "b": near[:, 1]})], promote_options="default")
+    """Edges between similar sets of a group, and what has come along. An edge stays within its group."""
+    compared = table["group"].is_valid()
+    met = table.select(["a", "group", "tokens"]).filter(compared)
+    near = similar(met["a"].to_numpy(), met["group"].to_numpy(), Sets.of(met["tokens"]), jaccard)
+    rest = table.select(["a", "b", *STANDING[:-1]]).filter(pc.invert(compared))
+    return _together(rest, pa.table({"a": near[:, 0], "b": near[:, 1]}))
+
+
+def _together(*tables: pa.Table) -> pa.Table:
+    """Rows of all tables; a column that one lacks is null there."""
+    return pa.concat_tables(tables, promote_options="default")

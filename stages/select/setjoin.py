@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
 import numpy as np
 
+from curate.schema import hash_words
 from stages.select.shingles import Sets, sorted_within, spans
 
 CHUNK: Final = 1 << 18
@@ -88,33 +89,68 @@ def parities(sets: Sets) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Meeting:
-    """Sets that meet others: row-aligned, in any order."""
+    """What is known of sets that meet at a key, without their tokens: row-aligned, in any order."""
 
     ids: np.ndarray  # int64 (n,): whose set it is
-    groups: np.ndarray  # uint64 (n,): equal for sets that are to be compared
+    groups: np.ndarray  # uint64 (n,): equal for sets that meet
     early: np.ndarray  # bool (n,): see `prefixes`
+    sizes: np.ndarray  # int64 (n,)
     parities: np.ndarray  # uint64 (PARITY_WORDS, n)
-    sets: Sets
 
 
-def similar(meeting: Meeting, jaccard: Jaccard) -> np.ndarray:
+def candidates(meeting: Meeting, jaccard: Jaccard) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that may be similar to another of their group, int64 (m,), and whom to compare with, uint64 (m,).
+
+    That is a hash of the ids which chains of possible pairs connect: two long texts that meet at a thousand keys are
+    the same two each time, and need be compared once.
+    """
+
+    def possible(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        early = np.flatnonzero(meeting.early[a])
+        return early[_possible(meeting.sizes, meeting.parities, a[early], b[early], jaccard)]
+
+    order, root = _chains(meeting.groups, meeting.sizes, jaccard, possible)
+    words = meeting.ids[order].astype(np.uint64)
+    together = np.zeros(len(order), np.uint64)
+    np.add.at(together, root, hash_words(0, np.column_stack([words, np.zeros_like(words)]), "together"))
+    several = np.bincount(root, minlength=len(order))[root] > 1
+    return order[several], together[root][several]
+
+
+def similar(ids: np.ndarray, groups: np.ndarray, sets: Sets, jaccard: Jaccard) -> np.ndarray:
     """int64 (m, 2): ids of sets, and the lowest id that a chain of similar sets of the same group connects each with.
 
     Pairs that are connected already are not compared, so that a group in which all are alike takes about as many
     comparisons as it has members.
     """
-    order = np.lexsort((meeting.sets.sizes, meeting.groups))
-    order = order[_accompanied(meeting.groups[order])]
-    root = np.arange(len(order))
-    for a, b in _within(meeting.groups[order], meeting.sets.sizes[order], jaccard):
-        open_ = np.flatnonzero(meeting.early[order[a]] & (root[a] != root[b]))
-        alike = open_[_alike(meeting, order[a[open_]], order[b[open_]], jaccard)]
-        _connect(root, a[alike], b[alike])
-    ids = meeting.ids[order]
+    bits = parities(sets)
+
+    def alike(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        left = _possible(sets.sizes, bits, a, b, jaccard)
+        return left[_verified(sets, a[left], b[left], jaccard)]
+
+    order, root = _chains(groups, sets.sizes, jaccard, alike)
     lowest = np.full(len(order), np.iinfo(np.int64).max)
-    np.minimum.at(lowest, root, ids)
-    edges = np.column_stack([ids, lowest[root]])
+    np.minimum.at(lowest, root, ids[order])
+    edges = np.column_stack([ids[order], lowest[root]])
     return edges[edges[:, 0] != edges[:, 1]]
+
+
+def _chains(
+    groups: np.ndarray, sizes: np.ndarray, jaccard: Jaccard, near: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that share their group with others, and for each the place among them of one that pairs connect it with.
+
+    `near` tells which of some pairs of rows, the smaller set first, are to be connected.
+    """
+    order = np.lexsort((sizes, groups))
+    order = order[_accompanied(groups[order])]
+    root = np.arange(len(order))
+    for a, b in _within(groups[order], sizes[order], jaccard):
+        apart = np.flatnonzero(root[a] != root[b])
+        found = apart[near(order[a[apart]], order[b[apart]])]
+        _connect(root, a[found], b[found])
+    return order, root
 
 
 def _accompanied(groups: np.ndarray) -> np.ndarray:
@@ -161,21 +197,23 @@ def _connect(root: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
             root[:] = flat
 
 
-def _alike(meeting: Meeting, a: np.ndarray, b: np.ndarray, jaccard: Jaccard) -> np.ndarray:
-    """Index, int64 (k,), of those of the pairs of rows (a, b), int64 (m,), that are similar: by parities, then by
-    counting what they share."""
-    sizes = meeting.sets.sizes
-    overlap = jaccard.overlap(sizes[a], sizes[b])
-    spare = sizes[a] + sizes[b] - 2 * overlap
+def _possible(sizes: np.ndarray, bits: np.ndarray, a: np.ndarray, b: np.ndarray, jaccard: Jaccard) -> np.ndarray:
+    """Index, int64 (k,), of those of the pairs of rows (a, b), int64 (m,), that differ in few enough parities."""
+    spare = sizes[a] + sizes[b] - 2 * jaccard.overlap(sizes[a], sizes[b])
     left = np.arange(len(a))
-    for word in meeting.parities:
+    for word in bits:
         spare -= np.bitwise_count(word[a[left]] ^ word[b[left]])
         left, spare = left[spare >= 0], spare[spare >= 0]
-    a, b, overlap = a[left], b[left], overlap[left]
-    keep = np.zeros(len(left), bool)
-    for begin, end in _runs(sizes[a] + sizes[b], CHUNK):
-        keep[begin:end] = _shared(meeting.sets, a[begin:end], b[begin:end]) >= overlap[begin:end]
-    return left[keep]
+    return left
+
+
+def _verified(sets: Sets, a: np.ndarray, b: np.ndarray, jaccard: Jaccard) -> np.ndarray:
+    """Boolean (m,): pairs of rows that share enough tokens."""
+    overlap = jaccard.overlap(sets.sizes[a], sets.sizes[b])
+    keep = np.zeros(len(a), bool)
+    for begin, end in _runs(sets.sizes[a] + sets.sizes[b], CHUNK):
+        keep[begin:end] = _shared(sets, a[begin:end], b[begin:end]) >= overlap[begin:end]
+    return keep
 
 
 def _shared(sets: Sets, a: np.ndarray, b: np.ndarray) -> np.ndarray:
