@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from curate.catalog import nearest, resolve_step, step_path
 from curate.contracts import Exporter, Filter, PoolFact, Selection, Signal, Source, Step, Synth
 from curate.errors import CurateError, RecipeError
-from stages.export.blur import Blur
+from stages.export.blur import Blur, listed
 
 Path_ = tuple[str | int, ...]
 
@@ -41,8 +41,7 @@ class Export(BaseModel):
     @classmethod
     def _short_forms(cls, given: Any) -> Any:
         """A column's name stands for the mapping, one mapping for a list of one."""
-        listed = given if isinstance(given, (list, tuple)) else [given]
-        return tuple({"column": one} if isinstance(one, str) else one for one in listed)
+        return listed(given)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -55,6 +55,12 @@ class Blur(BaseModel):
         return found
 
 
+def listed(given: Any) -> tuple[Any, ...]:
+    """The short forms of a recipe as a list of mappings: a column's name, one mapping, or several of either."""
+    several = given if isinstance(given, (list, tuple)) else [given]
+    return tuple({"column": one} if isinstance(one, str) else one for one in several)
+
+
 def holds_boxes(kind: pa.DataType) -> bool:
     """Whether a column of this type is a list of boxes, or of structs that have a `box`."""
     item = kind.value_type if pa.types.is_list(kind) else None

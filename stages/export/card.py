@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from stages.export.blur import Blur, listed
+
 SIZES = (
     (10**3, "n<1K"),
     (10**4, "1K<n<10K"),
@@ -56,6 +58,7 @@ def dataset_card(manifest: Mapping[str, Any], format: str) -> str:
         f"## Licence\n\n{_licence(pool)}\n",
         "## How they were chosen\n\n" + _funnel(manifest),
         "## Captions and synthetic columns\n\n" + _captions(manifest) + _synthetic(manifest),
+        "## Images\n\n" + _images(manifest),
         "## Models\n\n" + _models(manifest),
         f"## Load\n\n```python\n{_load(format, shards)}\n```\n\n`sha256sum --check SHA256SUMS` checks the shards.\n",
         "## Removal\n\nTo have a sample taken out of every later export, its uid, URL or image hash goes on the deny list "
@@ -111,6 +114,15 @@ def _synthetic(manifest: Mapping[str, Any]) -> str:
         return "No column is synthetic.\n"
     listed = ", ".join(f"`{column}`" for column in columns)
     return f"Machine-made: {listed}; model, prompt, seed and score of each are facts of the run.\n"
+
+
+def _images(manifest: Mapping[str, Any]) -> str:
+    """Whether they are the source's own."""
+    steps = [Blur.model_validate(step) for step in listed((manifest["recipe"].get("export") or {}).get("blur") or ())]
+    if not steps:
+        return "As the source has them, as far as the format can hold them.\n"
+    columns = ", ".join(f"`{_line(step.column)}`" for step in steps)
+    return f"Boxes of {columns} are blurred; `blurred` says in how many places. Images without such boxes are the source's.\n"
 
 
 def _models(manifest: Mapping[str, Any]) -> str:

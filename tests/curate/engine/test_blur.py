@@ -98,7 +98,9 @@ def test_blur_is_part_of_the_export(write_recipe: Write, portraits: Path, root: 
     before, after = (np.asarray(decode(found["astronaut"][0], "full"), float) for found in (plain, blurred))
     assert np.abs(np.diff(after[FACE], axis=1)).mean() < 0.5 * np.abs(np.diff(before[FACE], axis=1)).mean()
     assert np.abs(after[300:] - before[300:]).mean() < 1
-    shard = Path(root) / "runs" / "small" / "export" / "webdataset" / "00000000.tar"
+    folder = Path(root) / "runs" / "small" / "export" / "webdataset"
+    assert "Boxes of `faces` are blurred" in (folder / "README.md").read_text()
+    shard = folder / "00000000.tar"
     made = shard.stat().st_mtime_ns
     run(recipe(write_recipe, portraits, blur="faces"), root)
     assert shard.stat().st_mtime_ns == made  # what is there is not written again

@@ -33,7 +33,9 @@ def test_rules_in_any_order_keep_the_same(write_recipe: Write, tmp_path: Path, o
     assert fates["needed"] == fates["all"]
 
 
-@pytest.mark.parametrize("column", ["sharpness", "caption_words", "width", "similarity"])
+@pytest.mark.parametrize(
+    "column", ["sharpness", "caption_words", "width", pytest.param("similarity", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("compute", ["needed", "all"])
 def test_a_signal_reads_what_another_saw(
     write_recipe: Write, root: str, compute: str, column: str, monkeypatch: pytest.MonkeyPatch
