@@ -97,12 +97,13 @@ def main(json: bool = False, captions_file: Path | None = None, count: int = ROW
         for row in rows(path.absolute(), cache or default_cache(), Path(folder)):
             found.append(row)
             if not json:
-                print(_line(row, truth, found[0]["seconds"]), flush=True)
+                print(line(row, truth, found[0]["seconds"]), flush=True)
     if json:
         print(jsonlib.dumps({"benchmark": "neardup", "captions": len(texts), "truth": truth, "rows": found}))
 
 
-def _line(row: dict[str, Any], truth: int, first: float) -> str:
+def line(row: dict[str, Any], truth: int, first: float) -> str:
+    """A row in words: kept, more or fewer than the truth, seconds, as a multiple of ours, and of the whole process."""
     if "missing" in row:
         return f"{row['way']:28}not measured: {row['missing']}"
     kept, seconds, total = row["kept"], row["seconds"], row["total"]

@@ -71,12 +71,14 @@ def _root(root: list[int], i: int) -> int:
 
 def _vocabulary(draw: np.random.Generator) -> list[str]:
     """Pseudo-words of one to three syllables."""
+    syllables = [onset + vowel for onset in ONSETS for vowel in VOWELS]
     made: dict[str, None] = {}
     while len(made) < VOCABULARY:
-        syllables = int(draw.integers(1, 4))
-        parts = [str(draw.choice(ONSETS)) + str(draw.choice(VOWELS)) for _ in range(syllables)]
-        made.setdefault("".join(parts) + str(draw.choice(CODAS)))
-    return list(made)
+        picked = draw.integers(0, len(syllables), (4096, 3)).tolist()
+        lengths, codas = draw.integers(1, 4, 4096).tolist(), draw.integers(0, len(CODAS), 4096).tolist()
+        for parts, length, coda in zip(picked, lengths, codas, strict=True):
+            made.setdefault("".join(syllables[part] for part in parts[:length]) + CODAS[coda])
+    return list(made)[:VOCABULARY]
 
 
 def _some(words: list[str], count: int, draw: np.random.Generator) -> list[str]:
