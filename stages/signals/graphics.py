@@ -6,6 +6,7 @@ No publication gives a rule for screenshots that needs no model. These facts are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -23,6 +24,8 @@ EVEN: Final = 3
 """How far that difference may change from one pixel of a line to the next."""
 LENGTH: Final = 24
 """Least length of a line in px of the reduced image, about a tenth of its short side."""
+LARGEST: Final = 4_000_000
+"""Pixels above which the reduced image is reduced again: only banners are so large."""
 STROKE: Final = 24
 """Least difference of a thin stroke to its ground."""
 
@@ -50,6 +53,8 @@ class Graphics(Signal):
 
 
 def _facts(image: Image) -> tuple[float, float, float, float, float]:
+    if image.width * image.height > LARGEST:
+        image = image.reduce(math.ceil(math.sqrt(image.width * image.height / LARGEST)))
     luma = image.convert("L")
     grey = np.asarray(luma, np.int16)
     right, down = np.diff(grey, axis=1), np.diff(grey, axis=0)

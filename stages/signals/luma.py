@@ -21,6 +21,8 @@ from stages.signals.image import sharpness
 
 SIDE: Final = 128
 """Short side, in pixels, at which sharpness is taken; smaller images are not enlarged."""
+LONGEST: Final = 2048
+"""Sides in px above which a grey image is averaged before it is hashed: they are banners, and matrices have a size too."""
 _LOBES: Final = 3
 """Of the Lanczos kernel."""
 
@@ -70,15 +72,22 @@ class LumaHash(Signal):
 
 def luma_hash(pictures: Sequence[Image.Image], tolerance: float) -> np.ndarray:
     """uint64 (n,) of grey images: which of the 8 x 8 lowest frequencies lie above their median by more than `tolerance`."""
-    low = np.array(
-        [_lowest(picture.height) @ np.asarray(picture, np.float32) @ _lowest(picture.width).T for picture in pictures]
-    )
-    low = low.reshape(-1, 64)
+    low = np.array([_frequencies(_bounded(picture)) for picture in pictures], np.float32).reshape(-1, 64)
     bits = low > np.median(low, axis=1, keepdims=True) + np.float32(tolerance)
     return np.packbits(bits, axis=1).view(">u8").ravel().astype(np.uint64)
 
 
-@lru_cache(maxsize=4096)
+def _frequencies(grey: Image.Image) -> np.ndarray:
+    """float32 (8, 8)."""
+    return np.asarray(_lowest(grey.height) @ np.asarray(grey, np.float32) @ _lowest(grey.width).T)
+
+
+def _bounded(grey: Image.Image) -> Image.Image:
+    factors = (-(-grey.width // LONGEST), -(-grey.height // LONGEST))
+    return grey if factors == (1, 1) else grey.reduce(factors)
+
+
+@lru_cache(maxsize=1024)
 def _lowest(length: int) -> np.ndarray:
     """float32 (8, length): the eight lowest rows of the DCT-II of 32 samples, after Lanczos resampling to them."""
     cosines = 2 * np.cos(np.pi * np.arange(8)[:, None] * (2 * np.arange(32) + 1) / 64)

@@ -95,6 +95,6 @@ def test_a_screenshot_needs_both_and_unknown_drops() -> None:
 
 
 def test_tiny_and_empty() -> None:
-    found = facts(*(Image.new("RGB", size, "red") for size in ((1, 1), (1, 900), (3, 3), (900, 2))))
+    found = facts(*(Image.new("RGB", size, "red") for size in ((1, 1), (1, 900), (3, 3), (900, 2), (60_000, 200))))
     assert all(np.isfinite(values).all() for values in found.values())
     assert len(facts()["flat"]) == 0

@@ -84,3 +84,5 @@ def test_tiny_and_empty() -> None:
     found = luma(*(jpeg(Image.new("RGB", size, "red")) for size in ((1, 1), (1, 900), (3, 3))))
     assert all(np.isfinite(values).all() for values in found.values())
     assert len(Luma().compute(Batch({}))["entropy"]) == 0
+    banner = Image.linear_gradient("L").resize((100_000, 40))
+    assert luma_hash([banner], 384) == luma_hash([banner.reduce((50, 1))], 384)
