@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from curate.api import plan as make
 from curate.contracts import Signal
 from curate.funnel import Funnel
 from curate.inspect import open_run
-from curate.planner import Fit, Global, Node, Pass, Phase, Plan, describe, images_read
+from curate.planner import Fit, Global, Node, Pass, Phase, Plan, describe
 from curate.pool import Pool
 from curate.storage import Storage, default_root
 
@@ -23,15 +23,16 @@ def describe_plan(recipe: str, root: str | None, overrides: Sequence[str], plugi
     storage = Storage(root or default_root())
     pool = Pool.open(storage, planned.recipe.pool)
     rows = sum(shard.usable for shard in pool.shards.values())
+    phases = [_phase(phase, planned, pool, rows) for phase in planned.phases]
     return {
         "recipe": planned.recipe.header.name,
         "pool": planned.recipe.pool,
         "source": describe(planned.recipe.source),
         "known_rows": sum(shard.rows for shard in pool.shards.values()),
         "known_shards": len(pool.shards),
-        "phases": [_phase(phase, planned, pool, rows) for phase in planned.phases],
+        "phases": phases,
         "rules": [{"label": r.label, "step": describe(r.step), "needs": list(r.step.inputs())} for r in planned.rules],
-        "images_read": images_read(planned.phases),
+        "images_read": sum(any(_reads(step) for step in phase["steps"]) for phase in phases),
         "exports": [describe(exporter) for exporter in planned.recipe.exporters],
     }
 
@@ -62,11 +63,16 @@ def _node(node: Node, pool: Pool, rows: int | None) -> dict[str, Any]:
     return found
 
 
+def _reads(step: Mapping[str, Any]) -> bool:
+    """Whether a described step has images to look at that it does not know yet."""
+    return bool(step.get("image")) and (step["computed"] < step["of"] or not step["of"])
+
+
 def plan_text(plan: dict[str, Any]) -> str:
     """A plan for people."""
     lines = [f"recipe {plan['recipe']}: pool {plan['pool']} from {plan['source']}"]
     lines.append(
-        f"known: {plan['known_rows']:,} records in {plan['known_shards']} shards; images read {plan['images_read']} x"
+        f"known: {plan['known_rows']:,} records in {plan['known_shards']} shards; images to be read {plan['images_read']} x"
     )
     for number, phase in enumerate(plan["phases"], 1):
         lines.append(f"{number}. {phase['kind']}")

@@ -7,7 +7,7 @@ costly model. Pool facts and selections see the whole pool and so end a pass. Sy
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from curate.catalog import givers, nearest, step_path
@@ -271,12 +271,6 @@ def order_ops(nodes: Iterable[Node]) -> list[Node]:
         order.append(best)
         done |= set(best.columns.values())
     return order
-
-
-def images_read(phases: Sequence[Phase]) -> int:
-    """How often the plan reads each image."""
-    passes = [phase for phase in phases if isinstance(phase, Pass)]
-    return sum(any(isinstance(n.step, Signal) and n.step.image for n in phase.signals) for phase in passes)
 
 
 def describe(step: Step) -> str:

@@ -74,7 +74,6 @@ class LabelAgreement(Signal):
     """
 
     needs: ClassVar[tuple[str, ...]] = ("text", "labels")
-    lane: ClassVar[Lane] = "model"  # in a pass columns come first and models last: it runs after the labels it reads
     cost: ClassVar[float] = 0.05
 
     top: int = Field(default=20, ge=1, description="labels that count, the likeliest first")
