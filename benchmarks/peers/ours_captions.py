@@ -29,7 +29,7 @@ from stages.signals.characters import Characters
 from stages.signals.repetition import Repetition
 from stages.signals.text import CaptionStats
 
-ROWS, SHARD = 1024, 4096
+ROWS, SHARD = 1024, 10_000
 """Rows of a batch of plain calls, and of a shard that the worker takes as one chunk."""
 LENGTH: Final = {
     "min_words": spec.MIN_WORDS,
