@@ -72,7 +72,7 @@ def plan_text(plan: dict[str, Any]) -> str:
     """A plan for people."""
     lines = [f"recipe {plan['recipe']}: pool {plan['pool']} from {plan['source']}"]
     lines.append(
-        f"known: {plan['known_rows']:,} records in {plan['known_shards']} shards; images to be read {plan['images_read']} x"
+        f"known: {plan['known_rows']:,} records in {plan['known_shards']} shards; images to be read at most {plan['images_read']} x"
     )
     for number, phase in enumerate(plan["phases"], 1):
         lines.append(f"{number}. {phase['kind']}")
