@@ -1,7 +1,7 @@
 """Ours beside the projects that people use, in one run: `python -m benchmarks.peers captions|images`.
 
 Environments are made on demand in `--cache` (default: `peers` under CURATE_ROOT, else under `workspace`); all of them
-take about 3 GB and a few minutes, once.
+take about 8 GB and a few minutes, once.
 """
 
 from __future__ import annotations
