@@ -132,10 +132,10 @@ def shared_grams(source: Source, column: str, words: int, overlap: float, column
     return Matches(found[enough, 0], found[enough, 1], share[enough])
 
 
-def nearest_per_benchmark(matches: Matches, benchmarks: np.ndarray, lowest: bool) -> Matches:
+def nearest_per_benchmark(matches: Matches, items: pa.Table, lowest: bool) -> Matches:
     """Of each row and benchmark the nearest item, then the first; by row, then benchmark. `lowest`: what is nearer."""
-    _, benchmark = np.unique(benchmarks, return_inverse=True)
-    which = benchmark[matches.items]
+    names = items["benchmark"].take(pa.array(matches.items)).to_pylist()
+    _, which = np.unique(np.array(names, object).astype(str), return_inverse=True)
     order = np.lexsort((matches.items, matches.values if lowest else -matches.values, which, matches.rows))
     rows, which = matches.rows[order], which[order]
     first = np.ones(len(order), bool)
@@ -166,8 +166,11 @@ def _hashes(
 @lru_cache(maxsize=2)
 def _vectors(source: Source, column: str) -> np.ndarray:
     """float32 (items, d), of unit length."""
-    vectors = items_of(source, column)[column].to_pylist()
-    return scaled(np.array(vectors, np.float32).reshape(len(vectors), -1), True)
+    items = items_of(source, column)[column]
+    values = pc.list_flatten(items).to_numpy()
+    if len(items) == 0 or len(values) % len(items):
+        raise ModelError(f"the reference's {column!r} are no vectors of one width")
+    return scaled(values.reshape(len(items), -1), True)
 
 
 @lru_cache(maxsize=2)

@@ -23,6 +23,10 @@ HELD_PAIRS: Final = 1 << 20
 """Pairs (of 16 bytes) that are held before they are reduced to a forest."""
 
 
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Hashes, uint64 (n, words); the allowance of each; and indexes of some of them."""
+
+
 class Blocks(NamedTuple):
     """How the bits of a hash are cut: into `total` blocks, of which `agreeing` make a key; `bits` of the hash."""
 
@@ -131,9 +135,7 @@ class HashIndex:
                 count = (high - low)[begin:end]
                 at = order[spans(low[begin:end], count)]
                 query = np.repeat(np.arange(begin, end), count)
-                apart = _ones(queries[query] ^ self._hashes[at])
-                near = apart <= np.minimum(allowed[query], self._allowed[at])
-                yield np.column_stack([query[near], at[near], apart[near]])
+                yield np.column_stack(_near((queries, allowed, query), (self._hashes, self._allowed, at)))
 
 
 def spanning_forest(pairs: Iterable[np.ndarray]) -> np.ndarray:
@@ -203,12 +205,18 @@ def _within_runs(hashes: np.ndarray, allowed: np.ndarray, keys: np.ndarray, rows
     while len(left):
         left = left[left + lag < len(keys)]
         left = left[keys[left] == keys[left + lag]]
-        a, b = rows[left], rows[left + lag]
-        apart = np.zeros(len(left), np.uint8)
-        for word in range(hashes.shape[1]):  # most pairs have too many differences in the first word, or in two
-            apart += np.bitwise_count(hashes[a, word] ^ hashes[b, word])
-            near = apart <= np.minimum(allowed[a], allowed[b])
-            a, b, apart = a[near], b[near], apart[near]
+        a, b, _ = _near((hashes, allowed, rows[left]), (hashes, allowed, rows[left + lag]))
         if len(a):
             yield np.column_stack([a, b])
         lag += 1
+
+
+def _near(left: Rows, right: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of pairs those that are alike: both indexes, and the bits they differ in, (m,) each."""
+    (hashes, allowed, a), (others, their, b) = left, right
+    apart = np.zeros(len(a), np.uint8)
+    for word in range(hashes.shape[1]):  # most pairs have too many differences in the first word, or in two
+        apart += np.bitwise_count(hashes[a, word] ^ others[b, word])
+        near = apart <= np.minimum(allowed[a], their[b])
+        a, b, apart = a[near], b[near], apart[near]
+    return a, b, apart

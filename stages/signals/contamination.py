@@ -70,11 +70,10 @@ class Contamination(Signal):
         found: list[list[dict[str, Any]]] = [[] for _ in batch.columns[self.inputs()[0]]]
         for by in self.by if source else ():
             items, matches = self._matches(source, by, batch.columns)
-            benchmarks, keys = items["benchmark"].to_numpy(), items["key"]
-            nearest = decontaminate.nearest_per_benchmark(matches, benchmarks, by in ("bytes", "phash", "pdq"))
-            for row, item, value in zip(*nearest, strict=True):
-                match = {"benchmark": benchmarks[item], "key": keys[item].as_py(), "by": by, "value": float(value)}
-                found[row].append(match)
+            nearest = decontaminate.nearest_per_benchmark(matches, items, by in ("bytes", "phash", "pdq"))
+            named = items.select(["benchmark", "key"]).take(pa.array(nearest.items)).to_pylist()
+            for row, item, value in zip(nearest.rows, named, nearest.values, strict=True):
+                found[row].append({**item, "by": by, "value": float(value)})
         words = [", ".join(f"{match['benchmark']} by {match['by']}" for match in matches) for matches in found]
         return {
             "contamination": [matches or None for matches in found],
