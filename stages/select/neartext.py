@@ -1,4 +1,9 @@
-"""Near-duplicate texts: every pair whose sets of word n-grams are similar, verified, joined to groups."""
+"""Near-duplicate texts: every pair whose sets of word n-grams are similar, verified, joined to groups.
+
+Four shuffles bring together equal sets; sets with a key in common, without their tokens; a set's tokens and the groups
+that asked for them; the members of a group. What rows are like (a = b) and edges (a, b) ride along to
+`stages.select.components.connected`; a row's kind shows in which of its columns are not null.
+"""
 
 from __future__ import annotations
 

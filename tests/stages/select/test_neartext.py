@@ -155,6 +155,14 @@ def test_a_caption_that_stands_a_thousand_times_is_compared_once() -> None:
     assert found["text_group"].tolist() == [0] * 1375 + [1375, 1376]
 
 
+def test_texts_of_tens_of_thousands_of_words() -> None:
+    """They meet at thousands of keys, where sending all their words each time would take gigabytes."""
+    words = [f"word{i}" for i in np.random.default_rng(4).integers(0, 5000, 30_000)]
+    captions: list[str | None] = [" ".join(words), " ".join([*words[:-1], "end"]), " ".join(words[::-1])]
+    for candidates in GENERATORS:
+        assert facts(NearDuplicateText(candidates=candidates), pool(captions))["text_size"].tolist() == [2, 2, 1]
+
+
 def test_another_column_and_a_pool_without_words() -> None:
     scan = MemoryScan({"page": np.array(["a b c", None, "a b c"], object)}, shards=3)
     assert facts(NearDuplicateText(column="page"), scan)["text_size"].tolist() == [2, 1, 2]
