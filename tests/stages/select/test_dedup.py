@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -74,6 +74,7 @@ def test_near_pairs_are_all_pairs(apart: list[int], rows: list[tuple[int, set[in
     assert found == {(i, j) for i, j in zip(*np.nonzero(close), strict=True) if i < j}
 
 
+@settings(max_examples=40)
 @given(ROWS, st.integers(1, 4), st.integers(1, 5))
 def test_groups_are_components_and_the_best_comes_first(
     rows: list[tuple[int, set[int], int]], shards: int, partitions: int
@@ -124,6 +125,7 @@ def test_a_forest_of_more_pairs_than_are_held(monkeypatch: pytest.MonkeyPatch) -
     assert set(forest[:, 1].tolist()) == {int(linked[0])}
 
 
+@settings(max_examples=40)
 @given(ROWS, st.integers(1, 4), st.integers(1, 5))
 def test_pdq_groups(rows: list[tuple[int, set[int], int]], shards: int, partitions: int) -> None:
     found = facts(Duplicates(by="pdq", distance=3), long_pool(rows, shards, partitions))
@@ -172,6 +174,7 @@ def test_what_is_left_has_no_duplicates(rows: list[tuple[int, set[int], int]]) -
     assert (facts(step, again)["dup_size"] == 1).all()
 
 
+@settings(max_examples=40)
 @given(ROWS, st.randoms(use_true_random=False), st.integers(1, 4), st.integers(1, 5))
 def test_order_of_the_pool_does_not_matter(
     rows: list[tuple[int, set[int], int]], random: Random, shards: int, partitions: int
