@@ -13,11 +13,15 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from functools import partial
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
 
-from curate.contracts import Columns, PoolFact, Selection
+from curate.contracts import Columns, PoolFact, Relation, Selection
+from curate.engine.regroup import new_exchange, state_of
+from curate.storage import Storage
 from stages.select.balance import ClusterCap
 from stages.select.dedup import Duplicates
 from stages.select.top import TopFraction
@@ -32,8 +36,9 @@ CLUSTERS = 1000
 class MadeShards:
     """A `Scan` whose shards are drawn from (shard number) on each reading; one image in ten is a copy with two bits flipped."""
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, folder: str) -> None:
         self.shards = rows // SHARD
+        self.exchange = new_exchange(Storage(folder), "run", rows, None)
 
     def shard(self, number: int, names: tuple[str, ...]) -> Columns:
         """The columns of one shard."""
@@ -57,12 +62,18 @@ class MadeShards:
         for number in range(self.shards):
             yield function(self.shard(number, names))
 
+    def regroup(
+        self, split: Callable[[Columns], pa.Table], join: Callable[[pa.Table], pa.Table], *names: str
+    ) -> Relation:
+        """As a run does it: in partitions on disk."""
+        return self.exchange.regroup(lambda number: split(self.shard(number, names)), range(self.shards), join)
+
 
 def fit_and_apply(step: Selection | PoolFact, scan: MadeShards) -> None:
     """The whole of a global step's work."""
-    state = step.fit(scan, 0)
+    learned = scan.exchange.learn(step.fit(scan, 0))
     for number in range(scan.shards):
-        columns = scan.shard(number, step.inputs())
+        columns, state = scan.shard(number, step.inputs()), state_of(learned, number)
         step.apply(columns, state, 0) if isinstance(step, Selection) else step.compute(columns, state)
 
 
@@ -100,11 +111,13 @@ def measure() -> list[dict[str, float | str]]:
     rows: list[dict[str, float | str]] = []
     for name, work in works.items():
         for size in ROWS:
-            scan = MadeShards(size)
-            begin = time.perf_counter()
-            work(scan)
-            seconds = time.perf_counter() - begin
-            rows.append({"step": name, "rows": size, "rows/s": size / seconds, "peak MB": peak(partial(work, scan))})
+            with TemporaryDirectory() as folder:
+                scan = MadeShards(size, folder)
+                begin = time.perf_counter()
+                work(scan)
+                seconds = time.perf_counter() - begin
+                most = peak(partial(work, scan))
+            rows.append({"step": name, "rows": size, "rows/s": size / seconds, "peak MB": most})
     return rows
 
 

@@ -71,9 +71,8 @@ def _reads(step: Mapping[str, Any]) -> bool:
 def plan_text(plan: dict[str, Any]) -> str:
     """A plan for people."""
     lines = [f"recipe {plan['recipe']}: pool {plan['pool']} from {plan['source']}"]
-    lines.append(
-        f"known: {plan['known_rows']:,} records in {plan['known_shards']} shards; images to be read at most {plan['images_read']} x"
-    )
+    lines.append(f"known: {plan['known_rows']:,} records in {plan['known_shards']} shards")
+    lines[-1] += f"; images to be read at most {plan['images_read']} x"
     for number, phase in enumerate(plan["phases"], 1):
         lines.append(f"{number}. {phase['kind']}")
         for step in phase["steps"]:

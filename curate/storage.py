@@ -169,8 +169,12 @@ class Storage:
 
     def read_table(self, relative: str, columns: Sequence[str] | None = None) -> pa.Table:
         """A Parquet file, or some of its columns in the given order."""
-        with self.fs.open(self.path(relative), "rb") as file:
-            table = pq.ParquetFile(file).read(columns=list(columns) if columns is not None else None)
+        # Arrow's threads must not be left holding buffers of a Python file: one that they let go of while the
+        # interpreter ends aborts the process. A local file is Arrow's own; a remote one is read by this thread.
+        path, local = self.path(relative), self.local
+        with pa.OSFile(path, "rb") if local else self.fs.open(path, "rb") as file:
+            wanted = list(columns) if columns is not None else None
+            table = pq.ParquetFile(file, pre_buffer=local).read(columns=wanted, use_threads=local)
         return table if columns is None else table.select(list(columns))
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final, Literal, Self
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, computed_field, model_validator
+from pydantic import Field, model_validator
 
 from curate.contracts import Columns, Learned, Scan, Selection, Spread, State
-from curate.models.cache import file_sha256
 from curate.schema import hash_words
 from stages.select.balance import Clusters, nearest
 from stages.signals.reference import (
@@ -46,11 +44,9 @@ class ReferenceClusters(Clusters):
             raise ValueError("mode datacomp takes centroids by distance: add spherical: false")
         return self
 
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def reference_sha256(self) -> str:
-        """Of all files of the reference: the fact depends on what they hold, not on their names."""
-        return hashlib.sha256("".join(map(file_sha256, reference_files(self.reference))).encode()).hexdigest()
+    def files(self) -> tuple[str, ...]:
+        """The reference's."""
+        return tuple(map(str, reference_files(self.reference)))
 
     def gives(self) -> dict[str, pa.DataType]:
         """As `Clusters`; reference_hits: reference images in the row's cluster, null without an embedding."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 
 NOT_YET = {
-    "the image-text methods beyond the first slice": (
-    ),
     "interleaved documents": (
         "mmc4_assignment",
         "obelics_dedup",
