@@ -61,6 +61,10 @@ class Step(BaseModel):
         """Columns that this configured step reads; override where a field names the column."""
         return self.needs
 
+    def note(self) -> str:
+        """What someone should know of this step before it runs; `plan` and `run` say it, the manifest keeps it."""
+        return ""
+
 
 @dataclass(frozen=True)
 class Batch:

@@ -33,6 +33,7 @@ def describe_plan(recipe: str, root: str | None, overrides: Sequence[str], plugi
         "phases": phases,
         "rules": [{"label": r.label, "step": describe(r.step), "needs": list(r.step.inputs())} for r in planned.rules],
         "images_read": sum(any(_reads(step) for step in phase["steps"]) for phase in phases),
+        "notes": planned.notes,
         "exports": [describe(exporter) for exporter in planned.recipe.exporters],
     }
 
@@ -84,6 +85,7 @@ def plan_text(plan: dict[str, Any]) -> str:
         for rule in phase.get("filters_inside", []):
             lines.append(f"   spares later steps: {rule}")
     lines += ["rules, in order:", *[f"   {rule['step']}" for rule in plan["rules"]]]
+    lines += [f"note: {note}" for note in plan["notes"]]
     return "\n".join([*lines, *[f"export {step}" for step in plan["exports"]]])
 
 

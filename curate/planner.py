@@ -104,6 +104,12 @@ class Plan:
     phases: list[Phase] = field(default_factory=list)
 
     @property
+    def notes(self) -> list[str]:
+        """What steps have to say beforehand."""
+        steps = [(node.label, node.step) for node in self.nodes] + [(rule.label, rule.step) for rule in self.rules]
+        return [f"{label}: {step.note()}" for label, step in steps if step.note()]
+
+    @property
     def synth(self) -> list[Node]:
         """Nodes that synthesise."""
         return [node for node in self.nodes if isinstance(node.step, Synth)]

@@ -153,7 +153,7 @@ def exported_uids(kind: str, data: bytes) -> Iterator[str]:
                     file = tar.extractfile(member)
                     assert file is not None
                     yield json.loads(file.read())["uid"]
-    elif kind == "parquet":
+    elif kind in ("parquet", "reference"):
         yield from pq.read_table(pa.BufferReader(data), columns=["uid"])["uid"].to_pylist()
     else:
         from stages.export.ffcv import beton_uids

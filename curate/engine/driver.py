@@ -30,6 +30,8 @@ from stages.export.card import dataset_card
 
 def run_phases(context: Context, limit: int | None) -> tuple[Decider, Counts]:
     """Everything up to the ledger."""
+    for note in context.plan.notes:
+        context.reporter.say(f"note: {note}")
     denied = read_deny(context.storage, context.recipe.header.deny)
     if not context.storage.exists(f"{context.folder}/manifest.json"):
         write_manifest(context, Decider(context.plan, context.pool, [], {}, denied.match), None, "running")
@@ -103,6 +105,7 @@ def write_manifest(
         "signals": [_describe_node(decider, node) for node in context.plan.nodes],
         "rules": [_describe_rule(decider, rule, counts) for rule in context.plan.rules],
         "models": _models(context),
+        "notes": context.plan.notes,
     }
     if counts is not None:
         manifest |= {

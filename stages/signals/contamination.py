@@ -64,6 +64,11 @@ class Contamination(Signal):
         """The reference's files as specs."""
         return tuple(f"file:{path}" for path in decontaminate.reference_files(self.references))
 
+    def note(self) -> str:
+        """Says when there is nothing to compare with."""
+        there = decontaminate.reference_files(self.references)
+        return "" if there else f"no evaluation set is described in {self.references}, so nothing is found contaminated"
+
     def compute(self, batch: Batch) -> dict[str, Sequence[Any] | np.ndarray]:
         """Raises ModelError for references that cannot be read, or that lack what one of the means compares."""
         source = decontaminate.source_of(self.references)

@@ -66,6 +66,7 @@ def cheap(tmp_path_factory: pytest.TempPathFactory) -> Any:
     models = {"text_overlap", "image_text_similarity", "balance"}
     recipe["select"] = [step for step in recipe["select"] if step["name"] not in models]
     recipe["pool"]["path"] = str(ROOT / "manifests/sample/*.tar")
+    next(step for step in recipe["signals"] if "references" in step)["references"] = str(ROOT / "manifests/references")
     path = tmp_path_factory.mktemp("cheap") / "cheap.yaml"
     path.write_text(yaml.safe_dump({**recipe, "name": "cheap", "synth": [], "export": {}}))
     result = curate.run(path, root=str(path.parent / "root"), executor="inline", quiet=True)
