@@ -18,7 +18,7 @@ from curate.engine.decide import Decider
 from curate.engine.export import ExportRun
 from curate.engine.facts import run_pool_fact
 from curate.engine.ingest import ingest
-from curate.engine.ledger import Counts, duplicate_uids, write_ledger
+from curate.engine.ledger import Counts, write_ledger
 from curate.engine.passes import PassRun
 from curate.engine.regroup import shared
 from curate.engine.scan import fit
@@ -113,7 +113,7 @@ def write_manifest(
             "kept": counts.kept,
             "dropped": counts.dropped,
             "failed": counts.failed,
-            "duplicate_uids": duplicate_uids(context, decider),
+            "duplicate_uids": counts.duplicate_uids,
             "computed": context.computed,
             "reused": context.reused,
             "cost": {label: round(seconds, 3) for label, seconds in context.seconds.items()},
@@ -173,7 +173,6 @@ def drive(context: Context, limit: int | None = None) -> dict[str, Any]:
     try:
         decider, counts = run_phases(context, limit)
         exports = export(context, decider)
-        context.storage.remove([f"{context.folder}/scratch"])
         context.pool.compact_log()
         seconds = time.perf_counter() - started
         manifest = write_manifest(context, decider, counts, "complete", exports, seconds)
@@ -190,4 +189,5 @@ def drive(context: Context, limit: int | None = None) -> dict[str, Any]:
         with suppress(CurateError, OSError):
             if not context.lock.lost.is_set():
                 context.write_events()
+                context.storage.remove([f"{context.folder}/scratch"])
     return manifest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -95,8 +95,7 @@ def run_pool_fact(context: Context, decider: Decider, phase: Global) -> None:
     assert isinstance(step, PoolFact)
     exchange = context.exchange(decider)
     scan = AliveScan(decider, phase.after, node.inputs, exchange)
-    masks = {shard.number: _mask(scan, shard) for shard in decider.shards}
-    name_inputs(context, decider, node, masks)
+    name_inputs(context, decider, node, scan)
     node = replace(node, fingerprint=decider.fingerprint(node))
     waiting = [shard for shard in decider.shards if context.pool.found(node.fingerprint, shard) is None]
     for shard in decider.shards:
@@ -105,7 +104,7 @@ def run_pool_fact(context: Context, decider: Decider, phase: Global) -> None:
     if not waiting:
         return
     started = time.perf_counter()
-    state = learn(decider, step, phase.after, exchange)
+    state = learn(scan, step)
     folder = f"{context.pool.folder}/facts/{node.fingerprint[:16]}"
     task = FactTask(context.storage, context.pool.name, node, state, folder)
     giver = context.plan.giver
@@ -113,7 +112,7 @@ def run_pool_fact(context: Context, decider: Decider, phase: Global) -> None:
     for shard in waiting:
         inputs = {c: context.pool.found(decider.fingerprint(giver[c]), shard) for c in node.inputs if c in giver}
         named = {c: (facts, giver[c].given(c)) for c, facts in inputs.items() if facts is not None}
-        items.append((shard, masks[shard.number], named))
+        items.append((shard, scan.bits(shard), named))
     context.count(node.label, 0, 0, time.perf_counter() - started)
     with context.reporter.phase(f"fact {node.label}", sum(shard.rows for shard in waiting)) as tick:
         for shard, facts in context.map([Stage(task, stateless=True)], items):
@@ -124,17 +123,10 @@ def run_pool_fact(context: Context, decider: Decider, phase: Global) -> None:
     exchange.clear()
 
 
-def _mask(scan: AliveScan, shard: Shard) -> bytes:
-    """Rows of the shard that the fact sees, as packed bits."""
-    mask = np.zeros(shard.rows, bool)
-    mask[scan.rows(shard)] = True
-    return np.packbits(mask).tobytes()
-
-
-def name_inputs(context: Context, decider: Decider, node: Node, masks: Mapping[int, bytes]) -> None:
+def name_inputs(context: Context, decider: Decider, node: Node, scan: AliveScan) -> None:
     """Give a pool fact its fingerprint: by its own, and by which rows of which content it can see."""
     seen: list[Any] = [node.fingerprint]
     for shard in decider.shards:
-        seen.append([shard.number, shard.content, digest(masks[shard.number].hex())])
+        seen.append([shard.number, shard.content, digest(scan.bits(shard).hex())])
     seen += [decider.fingerprint(context.plan.giver[c]) for c in node.inputs if c in context.plan.giver]
     decider.fact_fingerprints[node.label] = digest(seen)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +25,7 @@ class Counts:
     kept: int
     dropped: dict[str, int]  # rule -> n, in the recipe's order
     failed: dict[str, int]  # error -> n
+    duplicate_uids: int = 0
 
     def check(self) -> None:
         """Raise if a sample was lost or counted twice: a defect of this program, which must never pass silently."""
@@ -53,8 +53,12 @@ def write_ledger(context: Context, decider: Decider) -> Counts:
     """One fate per record, shard by shard, then the sum is checked."""
     found: Counter[str] = Counter()
     exchange = context.exchange(decider)
-    for fates in exchange.run(*over_shards(decider, exchange, partial(_write, context.folder))):
+    # Workers decide, the driver writes, under its lock: one that outlives its driver must not touch a later ledger.
+    for shard, (fates, table) in zip(
+        decider.shards, exchange.run(*over_shards(decider, exchange, _decided)), strict=True
+    ):
         found += fates
+        context.storage.write_table(f"{context.folder}/ledger/{shard.number:08d}.parquet", table)
     entered = sum(decider.rows(shard) for shard in decider.shards)
     if entered == 0:
         raise PoolError("no record entered: the source is empty")
@@ -64,16 +68,16 @@ def write_ledger(context: Context, decider: Decider) -> Counts:
     counts = count_fates(found, [rule.label for rule in context.plan.rules], entered)
     counts.check()
     check_failed(context, counts)
+    counts.duplicate_uids = duplicate_uids(context, decider)
     return counts
 
 
-def _write(folder: str, decider: Decider, shard: Shard) -> Counter[str]:
+def _decided(decider: Decider, shard: Shard) -> tuple[Counter[str], pa.Table]:
     walk = decider.finish(shard)
     missing = {label: int(rows.sum()) for label, rows in walk.unknown.items() if rows.any()}
     if missing:
         raise EnvironmentFault(f"shard {shard.number} lacks facts {missing}: another run changed the pool; run again")
-    decider.pool.storage.write_table(f"{folder}/ledger/{shard.number:08d}.parquet", ledger_table(walk))
-    return tally(walk)
+    return tally(walk), ledger_table(walk)
 
 
 def check_failed(context: Context, counts: Counts) -> None:

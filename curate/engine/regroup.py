@@ -18,7 +18,7 @@ import pyarrow as pa
 from curate.columns import to_numpy
 from curate.contracts import Learned, Relation, Spread, State
 from curate.executors import Stage
-from curate.scan import MemoryRelation, partition, regrouped
+from curate.scan import partition, regrouped
 from curate.schema import hash_words
 from curate.storage import Storage
 
@@ -218,6 +218,3 @@ def _by_position(rows: pa.Table) -> pa.Table:
 
 def _same(table: pa.Table) -> pa.Table:
     return table
-
-
-__all__ = ["Exchange", "MemoryRelation", "ShardState", "Stored", "new_exchange", "shared", "state_of"]

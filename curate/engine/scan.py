@@ -96,13 +96,16 @@ class AliveScan:
         return over_shards(self.decider, self.exchange, partial(_see, self.upto, self.inputs, names, function))
 
     def rows(self, shard: Shard) -> np.ndarray:
-        """Rows of the shard that are seen. One bit a row is kept: every pass of a step sees the same rows."""
+        """Row numbers that are seen."""
+        return np.flatnonzero(np.unpackbits(np.frombuffer(self.bits(shard), np.uint8)))
+
+    def bits(self, shard: Shard) -> bytes:
+        """The same, one bit per row of the shard: all that is kept, since every pass of a step sees the same rows."""
         if shard.number not in self._seen:
-            mask = np.zeros(self.decider.rows(shard), bool)
+            mask = np.zeros(shard.rows, bool)
             mask[visible(self.decider, shard, self.upto, self.inputs)] = True
             self._seen[shard.number] = np.packbits(mask).tobytes()
-        bits = np.unpackbits(np.frombuffer(self._seen[shard.number], np.uint8), count=self.decider.rows(shard))
-        return np.flatnonzero(bits)
+        return self._seen[shard.number]
 
 
 def visible(decider: Decider, shard: Shard, upto: int | None, inputs: Sequence[str]) -> np.ndarray:
@@ -126,13 +129,13 @@ def _see(
     return function(decider.columns(shard, names, visible(decider, shard, upto, inputs)))
 
 
-def learn(decider: Decider, step: PoolFact | Selection, upto: int | None, exchange: Exchange) -> State | ShardState:
+def learn(scan: AliveScan, step: PoolFact | Selection) -> State | ShardState:
     """Fit a global step on the rows that it may see."""
-    scan = AliveScan(decider, upto, step.inputs(), exchange)
-    return exchange.learn(step.fit(scan, decider.plan.recipe.header.seed))
+    return scan.exchange.learn(step.fit(scan, scan.decider.plan.recipe.header.seed))
 
 
 def fit(decider: Decider, rule: Rule, exchange: Exchange) -> None:
     """A selection learns its threshold from the rows that the rules before it leave."""
     assert isinstance(rule.step, Selection)
-    decider.states[rule.number] = learn(decider, rule.step, rule.number, exchange)
+    scan = AliveScan(decider, rule.number, rule.step.inputs(), exchange)
+    decider.states[rule.number] = learn(scan, rule.step)

@@ -12,7 +12,7 @@ import numpy as np
 from curate.errors import MissingExtra, ModelError
 from curate.models.device import in_batches, pick, stacked
 from curate.models.hf import open_processor
-from curate.models.specs import resolve
+from curate.models.specs import Resolved, current, resolve
 
 _CPU_BATCH: Final = 8
 _GPU_BATCH: Final = 256
@@ -21,13 +21,12 @@ _GPU_BATCH: Final = 256
 class ImageClassifier:
     """Probabilities of a checkpoint's classes. A row of the result depends on its own image only."""
 
-    def __init__(self, spec: str, device: str) -> None:
+    def __init__(self, found: Resolved, device: str) -> None:
         """Raises ModelError when the folder is no image classifier, MissingExtra without transformers."""
         try:
             import transformers
         except ImportError as error:
             raise MissingExtra("transformers", extra="models") from error
-        found = resolve(spec)
         self.device = pick(device)
         self.batch = _GPU_BATCH if self.device.type == "cuda" else _CPU_BATCH
         self._processor = open_processor(found)
@@ -36,9 +35,11 @@ class ImageClassifier:
                 found.path, use_safetensors=True, local_files_only=True, trust_remote_code=False
             )
         except (OSError, ValueError) as error:
-            raise ModelError(f"{spec}: transformers finds no image classifier in {found.path}: {error}") from error
+            raise ModelError(
+                f"{found.spec}: transformers finds no image classifier in {found.path}: {error}"
+            ) from error
         self._model.eval().requires_grad_(False).to(self.device)
-        self.names = class_names(spec)
+        self.names = class_names(found.spec)
         self._independent = self._model.config.problem_type == "multi_label_classification" or len(self.names) == 1
 
     def probabilities(self, prepared: np.ndarray) -> np.ndarray:
@@ -55,13 +56,13 @@ class ImageClassifier:
 
 
 def image_classifier(spec: str, device: str = "auto") -> ImageClassifier:
-    """Open `hf:ORG/NAME` or `file:FOLDER`, once per process and device."""
-    return _open(spec, str(pick(device)))
+    """Open `hf:ORG/NAME` or `file:FOLDER`, once per process, device and content of its files."""
+    return _open(current(spec), str(pick(device)))
 
 
 @lru_cache(maxsize=4)
-def _open(spec: str, device: str) -> ImageClassifier:
-    return ImageClassifier(spec, device)
+def _open(found: Resolved, device: str) -> ImageClassifier:
+    return ImageClassifier(found, device)
 
 
 def class_names(spec: str) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from curate.errors import ModelError
 from curate.models.device import Precision, pick
-from curate.models.specs import resolve
+from curate.models.specs import Resolved, current, resolve
 
 if TYPE_CHECKING:
     import torch
@@ -60,18 +60,18 @@ class ImageTextEncoder(ABC):
 
 
 def image_text_encoder(spec: str = "default", device: str = "auto", precision: Precision = "auto") -> ImageTextEncoder:
-    """Open an encoder; equal arguments give the same object, so weights are loaded once per process.
+    """Open an encoder; equal arguments give the same object, so weights are loaded once per process,
+    and anew when their files have changed.
 
     `spec`: see `curate.models`. `device`: auto, cpu, cuda or cuda:N. `precision`: auto, fp32 or bf16. Raises
     ModelError, MissingExtra, EnvironmentFault.
     """
-    return _open(spec, str(pick(device)), precision)
+    return _open(current(spec), str(pick(device)), precision)
 
 
 @lru_cache(maxsize=4)
-def _open(spec: str, device: str, precision: Precision) -> ImageTextEncoder:
-    found = resolve(spec)
-    if spec == "default":
+def _open(found: Resolved, device: str, precision: Precision) -> ImageTextEncoder:
+    if found.spec == "default":
         from curate.models.default import DefaultEncoder
 
         return DefaultEncoder(device, precision)
@@ -84,14 +84,17 @@ def _open(spec: str, device: str, precision: Precision) -> ImageTextEncoder:
     return TransformersEncoder(found, device, precision)
 
 
-@lru_cache(maxsize=4)
 def preparer(spec: str = "default") -> Prepare:
-    """`image_text_encoder(spec).prepare` without loading any weights: what a CPU worker needs."""
-    found = resolve(spec)
+    """`image_text_encoder(spec).prepare` without loading any weights: what a CPU worker needs, for every image."""
     if spec in ("default", "classifier:default"):
         from curate.models.imagenet import prepare
 
         return prepare
+    return _preparer(current(spec))
+
+
+@lru_cache(maxsize=4)
+def _preparer(found: Resolved) -> Prepare:
     if found.kind == "open_clip":
         from curate.models.openclip import open_preparer
 

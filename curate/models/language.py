@@ -13,7 +13,7 @@ import numpy as np
 from curate.errors import MissingExtra, ModelError
 from curate.models import ngram
 from curate.models.device import in_batches, pick, upload
-from curate.models.specs import Resolved, resolve
+from curate.models.specs import Resolved, current
 
 if TYPE_CHECKING:
     import torch
@@ -39,9 +39,11 @@ def language_model(spec: str = "default", pieces: str | None = None, device: str
     """`default`: the embedded one. `file:X.arpa` (.binary, .bin, .klm, .gz): KenLM. `file:FOLDER`, `hf:ORG/NAME`: a causal LM.
 
     `pieces`: the tokenizer.json that a KenLM model's words come from; None: the words between white space. Opened once per
-    process. Raises ModelError, MissingExtra.
+    process and content of its files. Raises ModelError, MissingExtra.
     """
-    return ngram.embedded() if spec == "default" else _open(spec, pieces, device)
+    if spec == "default":
+        return ngram.embedded()
+    return _open(current(spec), current(f"file:{pieces}") if pieces else None, device)
 
 
 def model_files(spec: str, pieces: str | None = None) -> tuple[str, ...]:
@@ -52,21 +54,20 @@ def model_files(spec: str, pieces: str | None = None) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=2)
-def _open(spec: str, pieces: str | None, device: str) -> LanguageModel:
-    found = resolve(spec)
+def _open(found: Resolved, pieces: Resolved | None, device: str) -> LanguageModel:
     if found.path.suffix in KENLM and found.path.is_file():
-        return KenLM(found.path, pieces)
+        return KenLM(found.path, pieces.path if pieces else None)
     if found.kind == "transformers":
         return CausalLM(found, device)
     raise ModelError(
-        f"{spec} is no language model: a KenLM file ({', '.join(KENLM)}) or a transformers checkpoint is one"
+        f"{found.spec} is no language model: a KenLM file ({', '.join(KENLM)}) or a transformers checkpoint is one"
     )
 
 
 class KenLM:
     """A KenLM model (Heafield 2011), ARPA or binary. Its file comes from whoever made it: KenLM reads binaries unchecked."""
 
-    def __init__(self, path: Path, pieces: str | None = None) -> None:
+    def __init__(self, path: Path, pieces: Path | None = None) -> None:
         """Raises MissingExtra without kenlm, ModelError for a file that it cannot read."""
         try:
             import kenlm
@@ -76,7 +77,7 @@ class KenLM:
             self._model = kenlm.Model(str(path))
         except (OSError, RuntimeError) as error:
             raise ModelError(f"KenLM cannot read {path}: {error}") from error
-        self._pieces = _tokenizer(Path(pieces)) if pieces else None
+        self._pieces = _tokenizer(pieces) if pieces else None
 
     def score(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """As `LanguageModel`; the end of the text is a token."""

@@ -93,6 +93,32 @@ def resolve(spec: str) -> Resolved:
     raise ModelError(f"unknown model {spec!r}{hint} A model is one of: {', '.join(_FORMS)}")
 
 
+def current(spec: str) -> Resolved:
+    """`resolve` for every batch: a look at size and time of the model's files where none has changed since the last call.
+
+    What it gives is the key under which an opened model is kept, so that changed files are opened anew. Raises as
+    `resolve` does.
+    """
+    known = _SEEN.get(spec)
+    if known is None or _stamps(known[0]) != known[1]:
+        found = resolve(spec)
+        known = _SEEN[spec] = (found, _stamps(found))
+    return known[0]
+
+
+_SEEN: Final[dict[str, tuple[Resolved, list[tuple[int, int]]]]] = {}
+"""Models that this process has resolved, and the stamps of their files then."""
+
+
+def _stamps(found: Resolved) -> list[tuple[int, int]]:
+    """Size and time of all that `resolve` would look at; of a hub's snapshot also what `main` now is."""
+    places = [found.path, *found.files]
+    if found.path.parent.name == "snapshots":
+        places.append(found.path.parents[1] / "refs" / "main")
+    stats = [place.stat() for place in places if place.exists()]
+    return [(stat.st_size, stat.st_mtime_ns) for stat in stats]
+
+
 def catalog() -> list[Resolved]:
     """The models that need no download, as far as their packages are installed."""
     found = []

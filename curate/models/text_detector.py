@@ -20,7 +20,7 @@ import numpy as np
 
 from curate.errors import MissingExtra, ModelError
 from curate.models.onnx import session
-from curate.models.specs import resolve
+from curate.models.specs import Resolved, current
 
 Head = Literal["db", "fast", "craft"]
 
@@ -63,22 +63,21 @@ class Patch(NamedTuple):
 
 
 def text_detector(spec: str = "rapidocr", head: Head = "db", side: int = 512) -> TextDetector:
-    """Open a detector, once per process. `spec`: rapidocr, which looks with the longer side at `side` px or less, or
+    """Open a detector, once per process and content of its files. `spec`: rapidocr, which looks with the longer side at `side` px or less, or
     file:PATH.onnx, whose network fixes what it looks at.
 
     Raises ModelError for what is neither, MissingExtra without onnxruntime or rapidocr.
     """
-    return _open(spec, head, side)
+    return _open(current(spec), head, side)
 
 
 @lru_cache(maxsize=2)
-def _open(spec: str, head: Head, side: int) -> TextDetector:
-    if spec == "rapidocr":
+def _open(found: Resolved, head: Head, side: int) -> TextDetector:
+    if found.spec == "rapidocr":
         return RapidDetector(side)
-    found = resolve(spec)
     if found.path.suffix != ".onnx":
-        raise ModelError(f"{spec}: a text detector is 'rapidocr' or the file of an ONNX model, file:PATH.onnx")
-    return OnnxDetector(spec, head)
+        raise ModelError(f"{found.spec}: a text detector is 'rapidocr' or the file of an ONNX model, file:PATH.onnx")
+    return OnnxDetector(found, head)
 
 
 def rapidocr_stage(params: dict[str, Any]) -> Any:
@@ -112,11 +111,11 @@ class RapidDetector:
 class OnnxDetector:
     """A user's own network; see this module's head for what it takes and gives."""
 
-    def __init__(self, spec: str, head: Head) -> None:
+    def __init__(self, found: Resolved, head: Head) -> None:
         """Raises ModelError when onnxruntime cannot open the file."""
-        self._session = session(resolve(spec).path)
+        self._session = session(found.path)
         self._input = self._session.get_inputs()[0].name
-        self.spec, self.head = spec, head
+        self.spec, self.head = found.spec, head
 
     def __call__(self, pixels: np.ndarray) -> Found:
         """Regions from the top left on. Raises ModelError when the output is not the head's."""
