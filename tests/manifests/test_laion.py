@@ -74,7 +74,7 @@ def tar(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_aesthetics_recipe(head: Any, clip: str, tar: Path, tmp_path: Path) -> None:
     path, layers = head
     changes = [
-        *(f"pool.path={tar}", "pool.name=small", f"signals.1.model={clip}", f"signals.2.weights={path}"),
+        *(f"pool.path={tar}", "pool.name=small", f"signals.0.model={clip}", f"signals.1.weights={path}"),
         *("select.0.missing=drop", "select.1.missing=drop", "select.2.min=-100"),
     ]
     recipe = ROOT / "manifests/laion/aesthetic.yaml"
@@ -92,4 +92,4 @@ def test_the_aesthetics_recipe(head: Any, clip: str, tar: Path, tmp_path: Path) 
 def test_a_head_that_is_not_there_stops_the_plan(tmp_path: Path, clip: str) -> None:
     recipe = ROOT / "manifests/laion/aesthetic.yaml"
     with pytest.raises(curate.CurateError, match=r"linearMSE\.pth"):
-        curate.plan(recipe, str(tmp_path), [f"signals.1.model={clip}"])
+        curate.plan(recipe, str(tmp_path), [f"signals.0.model={clip}"])
