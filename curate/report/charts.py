@@ -16,6 +16,8 @@ from curate.schema import COMPUTED
 
 BINS: Final = 40
 LOOK_SHARDS, LOOK_ROWS = 50, 2000
+TINY: Final = 1e-280
+"""What lies nearer to zero is drawn there: between the least of all floats there is no room for bins."""
 SKEW: Final = 12.0
 """The axis is logarithmic where the 99.5th percentile of the positive values is more than so many times their median."""
 
@@ -47,8 +49,8 @@ def make_axis(values: np.ndarray, low: float | None, high: float | None, whole: 
 
     Integers get bins between integers, each as many of them wide; a column that is heavily skewed a logarithmic axis.
     """
-    limits = [float(bound) for bound in (low, high) if bound is not None]
-    values = values if len(values) else np.array(limits or [0.0, 1.0])
+    limits = [_drawn(float(bound)) for bound in (low, high) if bound is not None]
+    values = _drawn(values) if len(values) else np.array(limits or [0.0, 1.0])
     positive = values[values > 0]
     if _skewed(values, positive) and all(bound > 0 for bound in limits):
         ends = [*np.quantile(positive, [0.005, 0.995]), *limits]
@@ -63,6 +65,11 @@ def make_axis(values: np.ndarray, low: float | None, high: float | None, whole: 
     first, last = int(np.floor(start)), int(np.ceil(end))
     step = -(-(last - first + 1) // BINS)
     return Axis(np.arange(first, last + step + 1, step, dtype=np.float64)[: BINS + 1], whole=True)
+
+
+def _drawn(values: Any) -> Any:
+    """A number or an array of them, with zeros for what is `TINY`."""
+    return np.where(np.abs(values) < TINY, 0.0, values)[()]
 
 
 def _skewed(values: np.ndarray, positive: np.ndarray) -> bool:

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from curate.inspect import Run
@@ -21,6 +21,8 @@ LIMIT = st.none() | st.floats(-1e6, 1e6)
 
 
 @given(VALUES, LIMIT, LIMIT, st.booleans())
+@example([5e-324], None, None, False)
+@example([5e-324] * 9 + [1e-322], 5e-324, None, False)
 def test_an_axis_rises_and_holds_its_limits(
     values: list[float], low: float | None, high: float | None, whole: bool
 ) -> None:
