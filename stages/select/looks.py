@@ -26,12 +26,14 @@ class Hash(NamedTuple):
         return (self.column, *((self.quality,) if self.quality else ()), *((self.color,) if colored else ()))
 
     def read(self, columns: Columns, colored: bool, min_quality: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Bool (n,): rows whose hash says something; of those the hash, uint64 (m, words), and the mean colour (m,)."""
-        has, digits = present(columns[self.column])
+        """Bool (n,): rows whose hash says something and, if `colored`, that have a mean colour too; of those the hash,
+        uint64 (m, words), and the colour (m,)."""
+        has, _ = present(columns[self.column])
+        if colored:
+            has &= present(columns[self.color])[0]
         if self.quality:
-            has = has & (columns[self.quality] >= min_quality)
-            digits = columns[self.column][has].tolist()
-        hashes = from_hex(digits).reshape(-1, self.words)
+            has &= columns[self.quality] >= min_quality
+        hashes = from_hex(columns[self.column][has].tolist()).reshape(-1, self.words)
         telling = ~flat(hashes)
         has[has], hashes = telling, hashes[telling]
         if not colored:

@@ -99,6 +99,18 @@ def test_other_colours_are_other_images(tmp_path: Path) -> None:
     assert matches(Contamination(references=str(path), by=("phash",), color=None), blue) != [None]
 
 
+@pytest.mark.parametrize(("by", "colour"), [("phash", "mean_rgb"), ("pdq", "pdq_rgb")])
+def test_an_item_without_a_colour_is_compared_where_colours_do_not_count(tmp_path: Path, by: Any, colour: str) -> None:
+    items = columns([photo("coffee"), photo("rocket")])
+    items[colour][0] = None
+    path = str(reference(tmp_path / "a.parquet", "photos", items))
+    pool = columns([photo("coffee"), photo("rocket")])
+    found = matches(Contamination(references=path, by=(by,)), pool)
+    assert [match and match[0]["key"] for match in found] == [None, "item 1"]
+    found = matches(Contamination(references=path, by=(by,), color=None), pool)
+    assert [match and match[0]["key"] for match in found] == ["item 0", "item 1"]
+
+
 def test_texts_by_the_share_of_their_n_grams(tmp_path: Path) -> None:
     path = reference(tmp_path / "vqa.parquet", "vqa", {"text": np.array([*QUESTIONS, None], object)})
     step = Contamination(references=str(path), by=("text",))
