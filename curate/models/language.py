@@ -43,6 +43,8 @@ def language_model(spec: str = "default", pieces: str | None = None, device: str
     """
     if spec == "default":
         return ngram.embedded()
+    if pieces and not Path(pieces).is_file():
+        raise ModelError(f"there is no tokenizer at {pieces}; give the path of a tokenizer.json")
     return _open(current(spec), current(f"file:{pieces}") if pieces else None, device)
 
 
@@ -145,8 +147,6 @@ def _tokenizer(path: Path) -> Any:
         from tokenizers import Tokenizer
     except ImportError as error:
         raise MissingExtra("tokenizers", extra="models") from error
-    if not path.is_file():
-        raise ModelError(f"there is no tokenizer at {path}; give the path of a tokenizer.json")
     found = Tokenizer.from_file(str(path))
     found.no_truncation()
     found.no_padding()

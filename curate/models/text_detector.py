@@ -63,8 +63,10 @@ class Patch(NamedTuple):
 
 
 def text_detector(spec: str = "rapidocr", head: Head = "db", side: int = 512) -> TextDetector:
-    """Open a detector, once per process and content of its files. `spec`: rapidocr, which looks with the longer side at `side` px or less, or
-    file:PATH.onnx, whose network fixes what it looks at.
+    """Open a detector, once per process and content of its files.
+
+    `spec`: rapidocr, which looks with the longer side at `side` px or less, or file:PATH.onnx, whose network fixes what
+    it looks at.
 
     Raises ModelError for what is neither, MissingExtra without onnxruntime or rapidocr.
     """

@@ -6,7 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -16,6 +16,7 @@ from pydantic import Field
 
 from curate.contracts import Batch, Signal
 from curate.errors import MissingExtra, ModelError
+from curate.models.specs import Resolved, current
 
 LISTS: Final = Path(__file__).parent / "words" / "profanity.json"
 """The lists of LDNOOBW, CC-BY-4.0 (profanity.card.json): language code -> words, NFKC and case folded."""
@@ -51,8 +52,8 @@ class Profanity(Signal):
     def compute(self, batch: Batch) -> dict[str, Sequence[Any] | np.ndarray]:
         """Caption by caption, all lists at once."""
         texts: Sequence[str | None] = batch.columns["text"].tolist()
-        path = lists(self.words)
-        return {"profanity": [None if text is None else ",".join(profanity(text, path)) for text in texts]}
+        automaton = _automaton(current(f"file:{lists(self.words)}"))
+        return {"profanity": [None if text is None else ",".join(_found(text, automaton)) for text in texts]}
 
 
 def lists(words: str = "default") -> Path:
@@ -64,10 +65,17 @@ def lists(words: str = "default") -> Path:
 
 
 def profanity(text: str, path: Path = LISTS) -> list[str]:
-    """`language:word` for each listed word in the text, each once, in the text's order (Aho and Corasick 1975)."""
+    """`language:word` for each listed word in the text, each once, in the text's order (Aho and Corasick 1975).
+
+    Raises ModelError for a file that is no word list, and for lists without words or with an empty one.
+    """
+    return _found(text, _automaton(current(f"file:{path}")))
+
+
+def _found(text: str, automaton: Any) -> list[str]:
     low = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
     found: dict[str, None] = {}
-    for last, (length, names) in _automaton(path).iter(low):
+    for last, (length, names) in automaton.iter(low):
         start, end = last + 1 - length, last + 1
         if _is_word(low, start, end):
             found.update(dict.fromkeys(names))
@@ -95,15 +103,18 @@ def _joined(neighbour: str, edge: str, short: bool) -> bool:
     return short or _NO_SPACES.match(edge) is None
 
 
-@cache
-def _automaton(path: Path) -> Any:
+@lru_cache(maxsize=4)
+def _automaton(file: Resolved) -> Any:
+    """Made once per process and content of the file."""
     try:
         import ahocorasick
     except ImportError as error:
         raise MissingExtra("pyahocorasick", extra="text") from error
     named: dict[str, list[str]] = {}
-    for language, word in _listed(path):
+    for language, word in _listed(file.path):
         named.setdefault(word, []).append(f"{language}:{word}")
+    if not named or "" in named:
+        raise ModelError(f"{file.path}: {'a word is empty' if named else 'there are no words in its lists'}")
     automaton = ahocorasick.Automaton()
     for word, names in named.items():
         automaton.add_word(word, (len(word), tuple(names)))

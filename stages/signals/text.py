@@ -14,6 +14,8 @@ from pydantic import Field
 
 from curate.contracts import Batch, Signal
 from curate.errors import MissingExtra, ModelError
+from curate.models.specs import current
+from stages.signals.classifier import open_classifier
 from stages.signals.faults import faults, suspects
 
 
@@ -105,14 +107,9 @@ def detect(texts: Sequence[str], model: str = "default") -> tuple[list[str], np.
     return [label.removeprefix("__label__") for _, label in best], scores
 
 
-@cache
 def _fasttext(path: Path) -> Any:
-    """The binding below the Python class, whose `predict` breaks with numpy 2."""
-    try:
-        import fasttext
-    except ImportError as error:
-        raise MissingExtra("fasttext", extra="text") from error
-    return fasttext.load_model(str(path)).f
+    """The model as the file now has it."""
+    return open_classifier(path, current(f"file:{path}").sha256)
 
 
 def _faults(captions: Sequence[str], points: np.ndarray, begins: np.ndarray) -> np.ndarray:

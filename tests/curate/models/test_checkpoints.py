@@ -108,6 +108,19 @@ def test_open_clip_from_a_folder(open_clip_model: Any, photos: list[Image.Image]
     check(f"open_clip:local-dir:{tmp_path}", photos, images, texts)
 
 
+def test_weights_that_change_are_read_again(tiny_arch: str, photos: list[Image.Image], tmp_path: Path) -> None:
+    found = []
+    for seed, half in ((1, False), (2, True)):  # half as many bytes, so that the size differs too
+        torch.manual_seed(seed)
+        model = open_clip.create_model(tiny_arch)
+        weights = (model.half() if half else model).state_dict()
+        save_file({name: values.contiguous() for name, values in weights.items()}, tmp_path / "w.safetensors")
+        spec = f"open_clip:{tiny_arch}@file:{tmp_path}/w.safetensors"
+        assert image_text_encoder(spec, "cpu") is image_text_encoder(spec, "cpu")
+        found.append(image_text_encoder(spec, "cpu").images(photos[:1]))
+    assert np.abs(found[0] - found[1]).max() > 0.01
+
+
 def test_weights_of_another_architecture_are_refused(tiny_arch: str, tmp_path: Path) -> None:
     save_file({"visual.conv1.weight": torch.zeros(3, 3)}, tmp_path / "weights.safetensors")
     with pytest.raises(ModelError, match="open_clip cannot load"):

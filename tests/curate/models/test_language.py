@@ -66,6 +66,19 @@ def test_kenlm_scores_an_arpa_file(arpa: Path) -> None:
     assert (total / log(10)).tolist() == pytest.approx(expected, abs=1e-4)
 
 
+def test_files_that_change_are_opened_again(arpa: Path, checkpoint: Path) -> None:
+    spec, pieces = f"file:{arpa}", arpa.parent / "tokenizer.json"
+    first = language_model(spec)
+    assert language_model(spec) is first
+    arpa.write_text(ARPA.replace("-0.1\t<s> a", "-0.15\t<s> a"))
+    assert language_model(spec).score(["a cat"])[0] == pytest.approx([-0.65 * log(10)], abs=1e-4)
+    tokenizer = (checkpoint / "tokenizer.json").read_text()
+    pieces.write_text(tokenizer)
+    assert language_model(spec, str(pieces)).score(["a cat"])[1].tolist() == [3]
+    pieces.write_text(tokenizer.replace('"Whitespace"', '"WhitespaceSplit"'))
+    assert language_model(spec, str(pieces)).score(["a,cat"])[1].tolist() == [2]
+
+
 def test_kenlm_takes_pieces_of_a_tokenizer(arpa: Path, checkpoint: Path) -> None:
     model = language_model(f"file:{arpa}", str(checkpoint / "tokenizer.json"))
     assert model.score(["a cat"])[0] == pytest.approx(language_model(f"file:{arpa}").score(["a cat"])[0])

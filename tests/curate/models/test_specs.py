@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from curate.errors import CurateError, ModelError
-from curate.models import catalog, resolve
+from curate.models import catalog, resolve, specs
 from curate.models.cache import file_sha256, recall
+from curate.models.specs import current
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +85,22 @@ def test_a_folder_is_hashed_by_content_not_by_place(tmp_path: Path) -> None:
     assert resolve(f"file:{one}").sha256 == resolve(f"file:{same}").sha256 != resolve(f"file:{other}").sha256
     assert resolve(f"file:{one}").licence == "mit"
     assert resolve(f"file:{one}").path == one
+
+
+def test_a_model_is_looked_up_again_only_when_its_files_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = checkpoint(tmp_path / "model")
+    first = current(f"file:{folder}")
+    with monkeypatch.context() as patch:
+        patch.setattr(specs, "resolve", None)
+        assert current(f"file:{folder}") is first
+    (folder / "model.safetensors").write_bytes(b"other weights")
+    second = current(f"file:{folder}")
+    assert second == resolve(f"file:{folder}") != first
+    (folder / "tokenizer.json").write_text("{}")
+    assert len(current(f"file:{folder}").files) == len(second.files) + 1
+    (folder / "config.json").unlink()
+    with pytest.raises(ModelError, match=r"config\.json is missing"):
+        current(f"file:{folder}")
 
 
 def test_a_single_file_is_a_model_too(tmp_path: Path) -> None:

@@ -50,6 +50,14 @@ def test_a_map_becomes_regions_of_their_full_size(head: Any, tmp_path: Path) -> 
     assert (nothing.quads.shape, nothing.scores.shape) == ((0, 4, 2), (0,))
 
 
+def test_a_network_that_changes_is_opened_again(tmp_path: Path) -> None:
+    path = tmp_path / "mine.onnx"
+    pixels = np.full((512, 512, 3), 255, np.uint8)
+    pixels[128:180, 100:300] = 0
+    assert (text_detector(network(path, "db"))(pixels).scores < 1).all()  # probabilities
+    assert (text_detector(network(path, "fast"))(pixels).scores > 1).all()  # logits
+
+
 def test_a_detector_that_cannot_be_used_says_why(tmp_path: Path) -> None:
     (tmp_path / "weights.pt").write_bytes(b"no")
     (tmp_path / "broken.onnx").write_bytes(b"no")

@@ -53,6 +53,14 @@ def probability(model: str, photos: list[Image.Image], *positive: str) -> np.nda
     return np.asarray(step.compute(Batch({}, images=photos))["class_probability"])
 
 
+def test_a_checkpoint_that_changes_is_opened_again(photos: list[Image.Image], tmp_path: Path) -> None:
+    first = probability(checkpoint(tmp_path, {0: "clean", 1: "watermark"}), photos, "clean")
+    spec = checkpoint(tmp_path, {0: "watermark", 1: "clean"})
+    assert probability(checkpoint(tmp_path, {0: "watermark", 1: "clean"}), photos, "clean") == pytest.approx(1 - first)
+    transformers.ViTImageProcessor(size={"height": 32, "width": 32}, do_rescale=False).save_pretrained(tmp_path)
+    assert (probability(spec, photos, "clean") != 1 - first).all()
+
+
 def test_as_transformers_gives_it(model: str, photos: list[Image.Image]) -> None:
     folder = model.removeprefix("file:")
     network = transformers.AutoModelForImageClassification.from_pretrained(folder).eval()

@@ -60,6 +60,24 @@ def test_lists_by_path(tmp_path: Path) -> None:
         profanity("a", path.rename(tmp_path / "other.json"))
 
 
+def test_a_list_that_changes_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    step = Profanity(words=str(path))
+    for words, found in ((["foo"], "en:foo"), (["bar", "qux"], "en:bar")):
+        path.write_text(json.dumps({"en": words}))
+        assert list(step.compute(Batch({"text": np.array(["foo bar"], object)}))["profanity"]) == [found]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"), [({}, "no words"), ({"en": []}, "no words"), ({"en": ["a", " "]}, "a word is empty")]
+)
+def test_lists_that_say_nothing_are_refused(words: dict[str, list[str]], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(words))
+    with pytest.raises(ModelError, match=message):
+        profanity("a cat", path)
+
+
 def test_only_the_lists_of_the_languages_count() -> None:
     facts = {
         "profanity": np.array(["fr:con", "fr:con", "en:ass,fr:con", "en:sex,de:sex", "", None], object),

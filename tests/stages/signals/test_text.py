@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import fasttext
 import numpy as np
 import pytest
@@ -65,6 +67,18 @@ def test_no_caption_has_no_language() -> None:
     found = Language().compute(Batch({"text": column}))
     assert list(found["lang"]) == [None, "en"]
     assert found["lang_score"][0] is None
+
+
+def test_a_model_that_changes_is_opened_again(tmp_path: Path) -> None:
+    path, texts = tmp_path / "lid.ftz", tmp_path / "train.txt"
+    for label in ("en", "fr"):
+        texts.write_text(f"__label__{label} a cat on a mat\n" * 50)
+        model = fasttext.train_supervised(str(texts), dim=4 if label == "en" else 8, epoch=1, thread=1, verbose=0)
+        model.save_model(str(path))
+        assert detect(["a cat"], str(path))[0] == [label]
+    path.write_bytes(b"broken")
+    with pytest.raises(ModelError, match="is no fastText model"):
+        detect(["a cat"], str(path))
 
 
 def test_a_model_by_path() -> None:
