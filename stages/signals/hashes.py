@@ -23,6 +23,7 @@ class PHash(Signal):
 
     image: ClassVar[ImageLevel | None] = "thumb"
     cost: ClassVar[float] = 0.6
+    version: ClassVar[int] = 2
 
     tolerance: float = Field(
         default=384, ge=0, description="in units of the unnormalised DCT; typical values are 20,000"
@@ -46,6 +47,7 @@ class Pdq(Signal):
 
     image: ClassVar[ImageLevel | None] = "thumb"
     cost: ClassVar[float] = 0.4
+    version: ClassVar[int] = 2
 
     def gives(self) -> dict[str, pa.DataType]:
         """pdq: 64 hexadecimal digits, as PDQ's tools write it; pdq_quality: 0 to 100; pdq_rgb: mean colour, `ff8800`."""
@@ -58,8 +60,9 @@ class Pdq(Signal):
 
 
 def mean_colors(pictures: Sequence[Image.Image]) -> list[str]:
-    """The mean of RGB pictures as six hexadecimal digits each."""
-    return [picture.reduce(picture.size).tobytes().hex() for picture in pictures]
+    """The mean of pictures, two hexadecimal digits a channel."""
+    small = [bounded(picture) for picture in pictures]  # sums of 2^24 pixels are more than Pillow holds
+    return [picture.reduce(picture.size).tobytes().hex() for picture in small]
 
 
 def phash(pictures: Sequence[Image.Image], tolerance: float = 0.0) -> np.ndarray:
@@ -86,6 +89,8 @@ def average_hash(pictures: Sequence[Image.Image]) -> np.ndarray:
 
 SMALLEST: Final = 5
 """Pixels: PDQ calls smaller images nothing, with a quality of 0."""
+LONGEST: Final = 2048
+"""Sides in px above which a picture is averaged before its hash: they are banners, and matrices have a size too."""
 LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 """Rec. 601."""
 
@@ -94,19 +99,25 @@ def pdq(pictures: Sequence[Image.Image]) -> tuple[np.ndarray, np.ndarray]:
     """uint64 (n, 4), first bit first, and quality int32 (n,), of RGB pictures.
 
     Luma, two box filters along each axis (a tent) down to 64x64, the frequencies 1 to 16 of its DCT: one bit each, set
-    above their lower median. Quality counts steps between neighbours of the 64x64, in hundredths of the range.
+    above their lower median. Pictures are `bounded` before. Quality counts steps between neighbours of the 64x64, in hundredths of the range.
     """
     small = np.zeros((len(pictures), 64, 64))
     for i, picture in enumerate(pictures):
         if min(picture.size) >= SMALLEST:
-            luma = np.asarray(picture).astype(np.float32) @ LUMA
-            small[i] = _shrink(picture.height) @ luma @ _shrink(picture.width).T
+            luma = np.asarray(bounded(picture)).astype(np.float32) @ LUMA
+            small[i] = _shrink(luma.shape[0]) @ luma @ _shrink(luma.shape[1]).T
     steps = [np.abs(np.trunc(np.diff(small, axis=axis) * 100 / 255)).sum(axis=(1, 2)) for axis in (1, 2)]
     quality = np.minimum((steps[0] + steps[1]) // 90, 100).astype(np.int32)
     # In symmetric drawings frequencies are zero but for the order of additions: rounding makes them so.
     found = np.round(_frequencies() @ small @ _frequencies().T, 4).reshape(-1, 256)
     bits = found > np.partition(found, 127, axis=1)[:, 127:128]
     return np.packbits(bits[:, ::-1], axis=1).view(">u8").astype(np.uint64), quality
+
+
+def bounded(picture: Image.Image) -> Image.Image:
+    """The picture, or box averages of it where a side is above `LONGEST`."""
+    factors = (-(-picture.width // LONGEST), -(-picture.height // LONGEST))
+    return picture if factors == (1, 1) else picture.reduce(factors)
 
 
 def to_hex(hashes: np.ndarray) -> list[str]:
@@ -139,14 +150,18 @@ def _shrink(side: int) -> np.ndarray:
 
     At the border the window is cut; an even one reaches one further to the left.
     """
-    window, pixels = -(-side // 128), np.arange(side)
+    window = -(-side // 128)
     reach = (window + 2) // 2
     centres = ((np.arange(64) + 0.5) * side / 64).astype(np.int64)
     seen = centres[:, None] + np.arange(reach - window, reach)  # what the second mean sees of the first
     inside = (seen >= 0) & (seen < side)
-    first = (pixels >= seen[..., None] + reach - window) & (pixels < seen[..., None] + reach)
-    means = first * inside[..., None] / np.maximum(first.sum(axis=2, keepdims=True), 1)
-    return (means.sum(axis=1) / inside.sum(axis=1, keepdims=True)).astype(np.float32)
+    begins, ends = (np.clip(seen + offset, 0, side) for offset in (reach - window, reach))
+    weights = inside / np.maximum(ends - begins, 1) / inside.sum(axis=1, keepdims=True)
+    rows = np.broadcast_to(np.arange(64)[:, None], seen.shape)
+    rises = np.zeros((64, side + 1))  # of the sum of all windows, each a step up and a step down
+    np.add.at(rises, (rows, begins), weights)
+    np.subtract.at(rises, (rows, ends), weights)
+    return np.cumsum(rises, axis=1)[:, :-1].astype(np.float32)
 
 
 @cache

@@ -16,13 +16,11 @@ from PIL import Image
 from pydantic import Field
 
 from curate.contracts import Batch, ImageLevel, Signal
-from stages.signals.hashes import to_hex
+from stages.signals.hashes import bounded, mean_colors, to_hex
 from stages.signals.image import sharpness
 
 SIDE: Final = 128
 """Short side, in pixels, at which sharpness is taken; smaller images are not enlarged."""
-LONGEST: Final = 2048
-"""Sides in px above which a grey image is averaged before it is hashed: they are banners, and matrices have a size too."""
 _LOBES: Final = 3
 """Of the Lanczos kernel."""
 
@@ -57,6 +55,7 @@ class LumaHash(Signal):
 
     image: ClassVar[ImageLevel | None] = "luma"
     cost: ClassVar[float] = 0.2
+    version: ClassVar[int] = 2
 
     tolerance: float = Field(default=384, ge=0, description="as of `stages.signals.hashes.PHash`")
 
@@ -66,13 +65,13 @@ class LumaHash(Signal):
 
     def compute(self, batch: Batch) -> dict[str, Sequence[Any] | np.ndarray]:
         """One hash per image."""
-        means = [grey.reduce(grey.size).tobytes().hex() * 3 for grey in batch.images]
+        means = [grey * 3 for grey in mean_colors(batch.images)]
         return {"phash": to_hex(luma_hash(batch.images, self.tolerance)), "mean_rgb": means}
 
 
 def luma_hash(pictures: Sequence[Image.Image], tolerance: float) -> np.ndarray:
     """uint64 (n,) of grey images: which of the 8 x 8 lowest frequencies lie above their median by more than `tolerance`."""
-    low = np.array([_frequencies(_bounded(picture)) for picture in pictures], np.float32).reshape(-1, 64)
+    low = np.array([_frequencies(bounded(picture)) for picture in pictures], np.float32).reshape(-1, 64)
     bits = low > np.median(low, axis=1, keepdims=True) + np.float32(tolerance)
     return np.packbits(bits, axis=1).view(">u8").ravel().astype(np.uint64)
 
@@ -80,11 +79,6 @@ def luma_hash(pictures: Sequence[Image.Image], tolerance: float) -> np.ndarray:
 def _frequencies(grey: Image.Image) -> np.ndarray:
     """float32 (8, 8)."""
     return np.asarray(_lowest(grey.height) @ np.asarray(grey, np.float32) @ _lowest(grey.width).T)
-
-
-def _bounded(grey: Image.Image) -> Image.Image:
-    factors = (-(-grey.width // LONGEST), -(-grey.height // LONGEST))
-    return grey if factors == (1, 1) else grey.reduce(factors)
 
 
 @lru_cache(maxsize=1024)

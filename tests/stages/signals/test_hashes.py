@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import imagehash
@@ -18,7 +19,7 @@ from PIL import Image, ImageDraw
 from curate.contracts import Batch
 from curate.errors import SampleError
 from curate.image import decode
-from stages.signals.hashes import Pdq, PHash, average_hash, dhash, from_hex, pdq, phash, to_hex
+from stages.signals.hashes import Pdq, PHash, average_hash, dhash, from_hex, mean_colors, pdq, phash, to_hex
 
 SAMPLE = Path(__file__).parents[3] / "manifests" / "sample"
 PHOTOS = ["astronaut", "chelsea", "coffee", "camera", "rocket"]
@@ -136,3 +137,25 @@ def test_pdq_signal() -> None:
     assert np.asarray(found["pdq_quality"]).tolist() == [published(pictures[0])[1], 0, 0]
     assert found["pdq_rgb"][1] == "000080"
     assert Pdq().compute(Batch({}))["pdq"] == []
+
+
+@pytest.mark.parametrize("size", [(5, 65_500), (65_500, 5), (70, 9000)])
+def test_a_banner_of_any_length_takes_little_memory(size: tuple[int, int]) -> None:
+    buffer = io.BytesIO()
+    photo("coffee").resize(size).save(buffer, "JPEG", quality=95)
+    picture = decode(buffer.getvalue(), "thumb")
+    batch = Batch({}, images=[picture])
+    tracemalloc.start()
+    found = Pdq().compute(batch) | PHash().compute(batch)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50 << 20
+    assert bits_apart(found["pdq"][0], published(picture)[0]) <= 6
+    assert found["mean_rgb"] == found["pdq_rgb"]
+
+
+def test_the_mean_colour_of_more_pixels_than_pillow_can_sum() -> None:
+    assert mean_colors([Image.new("RGB", (5, 4_000_000), "#c86432"), Image.new("L", (4_000_000, 5), 200)]) == [
+        "c86432",
+        "c8",
+    ]
