@@ -69,13 +69,19 @@ class Frame(NamedTuple):
         return points / self.scale - np.array(self.padding[:2], np.float32)
 
     def render(self, image: Image) -> np.ndarray:
-        """The image in its frame, bicubic, uint8 (side, side, 3)."""
+        """The image in its frame, bicubic, uint8 (side, side, 3).
+
+        Scaled, then padded: the original pads first, which takes a square of the longer side. So an edge that lies
+        between two px of the frame is on one of them, half a px off at most, not blended into the padding; and the
+        shorter side is 1 px at least. Square images, and coordinates, are the same.
+        """
         from PIL import Image as images
 
-        longer = max(self.width, self.height)
-        square = images.new("RGB", (longer, longer), (PAD, PAD, PAD))
-        square.paste(image, self.padding[:2])
-        return np.asarray(square.resize((self.side, self.side), images.Resampling.BICUBIC))
+        size = (max(1, round(self.width * self.scale)), max(1, round(self.height * self.scale)))
+        left, top = (min(round(pad * self.scale), self.side - 1) for pad in self.padding[:2])
+        square = images.new("RGB", (self.side, self.side), (PAD, PAD, PAD))
+        square.paste(image.resize(size, images.Resampling.BICUBIC), (left, top))
+        return np.asarray(square)
 
 
 class TextRegions(Signal):
@@ -84,6 +90,7 @@ class TextRegions(Signal):
 
     image: ClassVar[ImageLevel | None] = "thumb"
     cost: ClassVar[float] = 15.0
+    version: ClassVar[int] = 2
 
     detector: str = Field(default="rapidocr", description="rapidocr or file:PATH.onnx, see curate.models.text_detector")
     head: Head = Field(default="db", description="what the network of a file gives: db, fast or craft")

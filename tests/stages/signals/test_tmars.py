@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,33 @@ def test_a_frame_holds_the_image_in_its_middle(width: int, height: int) -> None:
     assert 0 <= bottom - top <= 1
     ends = (np.array([[0, 0], [width, height]]) + np.array([left, top])) * frame.scale
     assert frame.to_image(ends) == pytest.approx(np.array([[0, 0], [width, height]]), abs=1e-2)
+
+
+@pytest.mark.parametrize("size", [(5, 65_500), (1_000_000, 1), (300, 20_000), (511, 512), (512, 512), (451, 300)])
+def test_a_frame_takes_little_memory_and_holds_the_image_where_it_says(size: tuple[int, int]) -> None:
+    image = Image.new("RGB", size, "navy")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    pixels = Frame(*size).render(image)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+    assert pixels.shape == (512, 512, 3)
+    y, x = np.nonzero((pixels == (0, 0, 128)).all(axis=2))
+    ends = Frame(*size).to_image(np.array([[x.min(), y.min()], [x.max() + 1, y.max() + 1]]))
+    px = 1 / Frame(*size).scale
+    assert ends == pytest.approx(np.array([[0, 0], size]), abs=px)
+
+
+@pytest.mark.parametrize("size", [(451, 300), (300, 300), (120, 700)])
+def test_a_frame_is_the_padded_image_scaled_but_for_the_edge(size: tuple[int, int]) -> None:
+    image = poster().resize(size)
+    frame = Frame(*size)
+    longer = max(size)
+    square = Image.new("RGB", (longer, longer), "white")
+    square.paste(image, frame.padding[:2])
+    padded = np.asarray(square.resize((512, 512), Image.Resampling.BICUBIC), float)
+    apart = np.abs(frame.render(image) - padded)
+    assert apart.mean() < 3
+    if size[0] == size[1]:
+        assert apart.max() == 0
 
 
 def test_text_is_found_where_it_stands_and_a_photo_has_none() -> None:
