@@ -133,7 +133,7 @@ def status_text(rows: Sequence[dict[str, Any]]) -> str:
             if "entered" in row
             else "no ledger yet"
         )
-        lines.append(f"{row['run']:<24} {row['status']:<11} {'locked ' if row['locked'] else ''}{counts}")
+        lines.append(f"{row['run']:<32} {row['status']:<11} {'locked ' if row['locked'] else ''}{counts}")
     return "\n".join(lines) or "no runs yet; start one with: curate run manifests/quickstart.yaml"
 
 
@@ -160,7 +160,9 @@ def whatif_text(before: Funnel, after: Funnel) -> str:
     for rule in dict.fromkeys([*before.dropped, *after.dropped]):
         lines.append(f"{'dropped by ' + rule:<44}{before.dropped.get(rule, 0):>9,}{after.dropped.get(rule, 0):>10,}")
     lines.append(f"{'failed':<44}{sum(before.failed.values()):>9,}{sum(after.failed.values()):>10,}")
-    lines.append(f"{'kept':<44}{before.kept:>9,}{after.kept:>10,}")
+    most = after.kept + sum(after.needs.values())
+    kept = f"{after.kept:,}" if most == after.kept else f"{after.kept:,} to {most:,}"
+    lines.append(f"{'kept':<44}{before.kept:>9,}{kept:>{max(10, len(kept) + 1)}}")
     for signal, n in after.needs.items():
         lines.append(
             f"{n:,} rows need {signal}: kept is between {after.kept:,} and {after.kept + n:,}; run the recipe to know"

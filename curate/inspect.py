@@ -136,9 +136,13 @@ class Run:
         """Names of all columns that `table` knows."""
         return ["shard", *LEDGER.names, *(c for c in INDEX_COLUMNS if c not in LEDGER.names), *self.plan.giver]
 
+    def _is_vector(self, column: str) -> bool:
+        node = self.plan.giver.get(column)
+        return node is not None and pa.types.is_fixed_size_list(node.step.gives()[node.given(column)])
+
     def table(self, *names: str) -> pa.Table:
-        """Columns of ledger, index and signals, row-aligned over all shards. No names: every column but embeddings."""
-        wanted = list(names) or [c for c in self.columns() if "embedding" not in c]
+        """Columns of ledger, index and signals, row-aligned over all shards. No names: every column but vectors."""
+        wanted = list(names) or [c for c in self.columns() if not self._is_vector(c)]
         unknown = [name for name in wanted if name not in self.columns()]
         if unknown:
             from curate.catalog import nearest

@@ -50,8 +50,12 @@ class Rule:
 
     @property
     def text(self) -> str:
-        """Its settings, for people."""
-        return ", ".join(f"{k}={v}" for k, v in self.step.model_dump(exclude={"name"}, exclude_unset=True).items())
+        """Its settings, for people; without any, the limits that it sets."""
+        settings = self.step.model_dump(exclude={"name"}, exclude_unset=True, exclude_none=True)
+        if settings or not isinstance(self.step, Filter):
+            return ", ".join(f"{key}={value}" for key, value in settings.items())
+        limits = [f"{column} {_limits(*pair)}" for column, pair in self.step.bounds().items()]
+        return ", ".join(limits) or " ".join((type(self.step).__doc__ or "").split("\n\n")[0].split())
 
 
 @dataclass(frozen=True)
@@ -255,6 +259,13 @@ class _Phases:
         if self.signals:
             self.phases.append(Pass(tuple(order_ops(self.signals)), tuple(self.rules), self.after))
         self.signals, self.rules, self.after = [], [], max(self.after, decided)
+
+
+def _limits(low: float | None, high: float | None) -> str:
+    """`>= 3`, `<= 0.5`, `3 to 9`."""
+    if low is None:
+        return f"<= {high:g}"
+    return f">= {low:g}" if high is None else f"{low:g} to {high:g}"
 
 
 def group(node: Node) -> int:

@@ -39,9 +39,16 @@ _SAMPLE: Final = 1 << 16
 def write_subset(run: Run, path: str | Path) -> int:
     """Write the uids that a run keeps, each as often as it is exported, and say how many.
 
-    `path`: a local .npy, there when it is complete. Raises RunError for a run that has no ledger yet.
+    `path`: a local .npy, there when it is complete. Raises RunError for a run that has not come to its end.
     """
+    _check_complete(run)
     return write_sorted(partial(_kept_uids, run), Path(path))
+
+
+def _check_complete(run: Run) -> None:
+    status = run.manifest["status"]
+    if status != "complete":
+        raise RunError(f"run {run.name!r} is {status}, so what it keeps is not known; run its recipe to its end")
 
 
 def write_sorted(parts: Callable[[], Iterable[np.ndarray]], path: Path, bucket: int = BUCKET) -> int:
@@ -79,6 +86,7 @@ def write_column(run: Run, column: str, path: str | Path) -> int:
     Samples without a value are left out; returns how many there are. Made for the embeddings of a reference set
     (`stages.select.imagenet`). Raises RunError for a column of another type, or one that the run does not have.
     """
+    _check_complete(run)
     if column not in run.columns():
         raise RunError(f"run {run.name!r} has no column {column!r}; it has {', '.join(run.columns())}")
     rows = sum(len(values) for values in _kept_values(run, column))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import curate
-from curate.contracts import Selection, Signal
+from curate.contracts import Selection, Signal, Unit
 from curate.deny import read_deny
 from curate.engine.context import Context
 from curate.engine.decide import Decider
@@ -22,13 +22,13 @@ from curate.engine.ledger import Counts, write_ledger
 from curate.engine.passes import PassRun
 from curate.engine.regroup import shared
 from curate.engine.scan import fit
-from curate.errors import CurateError, Stopped
+from curate.errors import CurateError, PoolError, Stopped
 from curate.planner import Fit, Global, Node, Pass, Rule
 from curate.pool import Shard
 from stages.export.card import dataset_card
 
 
-def run_phases(context: Context, limit: int | None) -> tuple[Decider, Counts]:
+def run_phases(context: Context, units: list[Unit], limit: int | None) -> tuple[Decider, Counts]:
     """Everything up to the ledger."""
     for note in context.plan.notes:
         context.reporter.say(f"note: {note}")
@@ -36,7 +36,7 @@ def run_phases(context: Context, limit: int | None) -> tuple[Decider, Counts]:
     if not context.storage.exists(f"{context.folder}/manifest.json"):
         write_manifest(context, Decider(context.plan, context.pool, [], {}, denied.match), None, "running")
     context.storage.remove([f"{context.folder}/scratch"])  # of a run that was killed
-    shards = ingest(context, limit)
+    shards = ingest(context, units, limit)
     shards, limits = limited(shards, limit, context.recipe.header.chunk_rows)
     decider = Decider(context.plan, context.pool, shards, limits, denied.match)
     write_manifest(context, decider, None, "running")
@@ -170,13 +170,16 @@ def stamp_status(context: Context, status: str) -> None:
 def drive(context: Context, limit: int | None = None) -> dict[str, Any]:
     """The whole run, under its lock; returns the manifest."""
     started = time.perf_counter()
+    units = context.recipe.source.units()  # a source that cannot be read must not spoil what an earlier run left
+    if not units:
+        raise PoolError(f"the source of pool {context.pool.name!r} is empty")
     try:
-        decider, counts = run_phases(context, limit)
+        decider, counts = run_phases(context, units, limit)
         exports = export(context, decider)
         context.pool.compact_log()
         seconds = time.perf_counter() - started
         manifest = write_manifest(context, decider, counts, "complete", exports, seconds)
-        for kind in exports:
+        for kind in (kind for kind, shards in exports.items() if shards):
             card = dataset_card(manifest, kind)
             context.storage.write(f"{context.folder}/export/{kind}/README.md", card.encode())
     except BaseException as error:  # whatever ends the run is noted, then goes its way

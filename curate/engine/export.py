@@ -201,6 +201,10 @@ class ExportRun:
     def run(self) -> dict[str, list[dict[str, Any]]]:
         """Write what is missing; returns format -> shards."""
         identity = self._collect()
+        if not self.items:
+            self.context.reporter.say("nothing is kept, so nothing is exported")
+            self._clean(identity)
+            return {exporter.format: [] for exporter in self.context.recipe.exporters}
         plan = ShardPlan.from_histogram(self.bins, self.spec.samples_per_shard)
         commits, spill = f"{self.context.folder}/commits/{identity}", f"{self.context.folder}/spill/{identity}"
         self._clean(identity)
@@ -244,10 +248,6 @@ class ExportRun:
                     digest(rows.tolist()),
                     sorted([f.sha256, name] for f, name in facts.values()),
                 ]
-            )
-        if not self.items:
-            raise EnvironmentFault(
-                "nothing is kept: there is nothing to export; look at the funnel with `curate report`"
             )
         steps = [[describe(step), type(step).version] for step in self.context.recipe.exporters]
         spec = self.spec.model_dump(mode="json")

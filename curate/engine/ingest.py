@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fsspec.core import url_to_fs
+
 from curate.contracts import Source, Unit
 from curate.engine.context import Context
 from curate.errors import PoolError
 from curate.executors import Stage
-from curate.pool import Shard, write_index
+from curate.pool import Pool, Shard, write_index
 from curate.storage import Storage
 
 
@@ -39,12 +41,9 @@ class IngestTask:
         return shard, time.perf_counter() - started
 
 
-def ingest(context: Context, limit: int | None = None) -> list[Shard]:
-    """All shards of the recipe's source, in order; those that the pool lacks are read now. `limit`: no more units than
+def ingest(context: Context, units: list[Unit], limit: int | None = None) -> list[Shard]:
+    """The shards of the source's units, in order; those that the pool lacks are read now. `limit`: no more units than
     hold so many records, a worker's worth at a time."""
-    units = context.recipe.source.units()
-    if not units:
-        raise PoolError(f"the source of pool {context.pool.name!r} is empty")
     if limit is None:
         _read(context, units)
         return known_shards(context.pool.shards, units)
@@ -67,6 +66,7 @@ def _read(context: Context, units: list[Unit]) -> None:
             todo.append((number, unit))
             number += 1
         elif known.stamp != unit.stamp:
+            _same_place(context.pool, known, unit)
             todo.append((known.number, unit))
     if todo:
         task = IngestTask(context.storage, context.pool.name, context.recipe.source)
@@ -76,6 +76,19 @@ def _read(context: Context, units: list[Unit]) -> None:
                 context.event(shard.number, step="ingest", unit=shard.unit, rows=shard.rows, seconds=seconds)
                 tick(1)
     context.flush()
+
+
+def _same_place(pool: Pool, known: Shard, unit: Unit) -> None:
+    """Raise if a tar of that name in another place, and still there, would be pushed out of the pool."""
+    tar = unit.args.get("tar", known.tar)
+    if tar == known.tar:
+        return
+    fs, path = url_to_fs(pool.tar_url(known))
+    if fs.exists(path):
+        raise PoolError(
+            f"pool {pool.name!r} already has a shard {unit.name}, of {known.tar}; this source's is {tar}. Give these data "
+            f"a pool of their own: --set pool.name=NAME"
+        )
 
 
 def known_shards(shards: dict[str, Shard], units: list[Unit]) -> list[Shard]:

@@ -271,3 +271,49 @@ def test_a_costly_rule_before_a_cheap_one_has_its_facts(write_recipe: Write, roo
     result = run(write_recipe(select=select, compute="needed"), root)
     assert result["dropped"] == {"filters.text.CaptionLength": 42}
     assert verify(curate.open_run(result["run"])) == []
+
+
+def test_a_run_that_keeps_nothing_is_complete_and_tells_its_funnel(write_recipe: Write, root: str) -> None:
+    export = {"formats": [{"step": "stages.export.webdataset.Webdataset"}]}
+    run(write_recipe(export=export), root)
+    select = [{"step": "filters.text.CaptionLength", "min_words": 99}]
+    result = run(write_recipe(select=select, export=export), root)
+    assert (result["kept"], result["exports"]) == (0, {"webdataset": []})
+    done = curate.open_run(result["run"])
+    assert done.manifest["status"] == "complete"
+    assert verify(done) == []
+    assert not list(Path(root).glob("runs/small/export/*/*.tar"))  # of what was kept before
+
+
+def test_a_source_that_is_not_there_leaves_the_earlier_run_alone(write_recipe: Write, root: str) -> None:
+    run(write_recipe(), root)
+    gone = {"step": "stages.ingest.webdataset.Webdataset", "path": "/nowhere/*.tar"}
+    with pytest.raises(curate.CurateError, match="nowhere"):
+        run(write_recipe(pool=gone), root)
+    assert curate.open_run("small", root).manifest["status"] == "complete"
+
+
+def test_other_data_under_the_same_names_do_not_push_out_a_pool(
+    write_recipe: Write, tars: Path, tmp_path: Path, root: str
+) -> None:
+    run(write_recipe(), root)
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(tars / "00001.tar", other / "00000.tar")
+    pool = {"name": "small", "step": "stages.ingest.webdataset.Webdataset", "path": f"{other}/*.tar"}
+    with pytest.raises(curate.CurateError, match=r"already has a shard 00000.*--set pool\.name=NAME"):
+        run(write_recipe(pool=pool), root)
+
+
+def test_every_column_but_vectors_is_in_a_table(write_recipe: Write, root: str) -> None:
+    rename = {"image_embedding": "seen", "text_embedding": "said"}
+    signals = [
+        {"step": "stages.signals.text.CaptionStats"},
+        {"step": "stages.signals.image.Header"},
+        {"step": "stages.signals.similarity.ClipScore", "rename": rename},
+    ]
+    done = curate.open_run(run(write_recipe(signals=signals, compute="all"), root)["run"])
+    names = done.table().column_names
+    assert {"similarity", "caption_words", "fate"} <= set(names)
+    assert not {"seen", "said"} & set(names)
+    assert done.sql("select count(*) from samples").fetchall() == [(120,)]
