@@ -94,8 +94,9 @@ class Ground(Synth):
         }
 
     def models(self) -> tuple[str, ...]:
-        """The model's weights belong to the fingerprint."""
-        return ("classifier:default", "sentence:default") if self.model == "default" else (self.model,)
+        """The model's weights, and spaCy's, which find the phrases, belong to the fingerprint."""
+        models = ("classifier:default", "sentence:default") if self.model == "default" else (self.model,)
+        return (*models, "en_core_web_sm")
 
     def prepare(self, image: Image) -> np.ndarray | None:
         """The classifier's input; a detector's processor wants the image itself."""

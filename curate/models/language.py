@@ -51,7 +51,7 @@ def language_model(spec: str = "default", pieces: str | None = None, device: str
 def model_files(spec: str, pieces: str | None = None) -> tuple[str, ...]:
     """Specs of the files that the model's scores depend on."""
     if spec == "default":
-        return (f"file:{ngram.WEIGHTS}", f"file:{ngram.tokenizer_file()}")
+        return ("language:default",)
     return (spec, f"file:{pieces}") if pieces else (spec,)
 
 

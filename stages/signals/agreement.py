@@ -87,6 +87,10 @@ class LabelAgreement(Signal):
             "label_match_count": pa.int32(),
         }
 
+    def models(self) -> tuple[str, ...]:
+        """The embedded classifier, to which the classes' synonyms belong."""
+        return ("classifier:default",)
+
     def compute(self, batch: Batch) -> dict[str, Sequence[Any] | np.ndarray]:
         """Row by row; captions are short."""
         found = [

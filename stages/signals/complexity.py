@@ -67,6 +67,10 @@ class Complexity(Signal):
         """caption_complexity: as `SceneGraph` counts it; caption_actions: lemmas, `chase,run`, empty for none."""
         return {"caption_complexity": pa.int32(), "caption_actions": pa.string()}
 
+    def models(self) -> tuple[str, ...]:
+        """spaCy's English model."""
+        return ("en_core_web_sm",)
+
     def compute(self, batch: Batch) -> dict[str, Sequence[Any] | np.ndarray]:
         """A caption's graph does not depend on what else is in the batch: the parser's sums are the same to the bit."""
         texts: Sequence[str | None] = batch.columns["text"].tolist()

@@ -37,6 +37,10 @@ class Lemmas(Signal):
         """lemmas: sorted, each once; null without a caption."""
         return {"lemmas": pa.list_(pa.string())}
 
+    def models(self) -> tuple[str, ...]:
+        """spaCy's English model."""
+        return ("en_core_web_sm",)
+
     def compute(self, batch: Batch) -> dict[str, Sequence[Any] | np.ndarray]:
         """Raises MissingExtra without spaCy or its English model."""
         texts = batch.columns["text"].tolist()

