@@ -15,8 +15,8 @@ Fault = Literal["address", "filename", "markup", "control", "boilerplate"]
 FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
 
 _ADDRESS = re.compile(r"https?://|\bwww\.[a-z0-9]")
-_IMAGE_FILE = re.compile(r"[^\s/\\]*[\w)-]\.(?:jpe?g|png|gif|webp|bmp|tiff?|svg|heic|psd|cr2|nef)\b")
-_CAMERA_NUMBER = re.compile(r"\s*(?:img|dscn?|dscf|dsc|pict|pxl|mvi|p|image|photo|screenshot)[ _-]?\d{3,}[\w-]*\s*\Z")
+_IMAGE_FILE = re.compile(r"(?<![^\s/\\])[^\s/\\]*[\w)-]\.(?:jpe?g|png|gif|webp|bmp|tiff?|svg|heic|psd|cr2|nef)\b")
+_CAMERA_NUMBER = re.compile(r"\s*(?:img|dscn?|dscf|dsc|pict|pxl|mvi|p|image|photo|screenshot)[ _-]?\d{3}[\w-]*\s*\Z")
 _MARKUP = re.compile(
     r"</?[a-z][a-z0-9]*(?:\s[^<>]*)?/?>|<!--|&(?:[a-z]{2,8}|#\d{1,7}|#x[0-9a-f]{1,6});|\[/?(?:url|img)[=\]]|\[/[bi]\]"
 )

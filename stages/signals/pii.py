@@ -78,10 +78,12 @@ def personal_data(text: str) -> list[Match]:
     or any after a word such as `tel`).
     """
     found: list[Match] = []
+    taken = bytearray(len(text))
     for kind, pattern, valid in _patterns(text):
         for match in pattern.finditer(text):
             start, end = match.span()
-            if valid(match[0]) and all(end <= other.start or other.end <= start for other in found):
+            if valid(match[0]) and taken.find(1, start, end) < 0:
+                taken[start:end] = b"\1" * (end - start)
                 found.append(Match(kind, start, end))
     return sorted(found, key=lambda match: match.start)
 

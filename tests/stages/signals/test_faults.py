@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -110,6 +112,49 @@ def test_no_caption_with_a_fault_escapes_the_look_at_the_whole_batch(captions: l
     found = suspects(captions, code_points(captions), np.cumsum(sizes) - sizes)
     assert set(found) >= {i for i, caption in enumerate(captions) if faults(caption)}
     assert found == sorted(found)
+
+
+PARTS = st.sampled_from(
+    [
+        "a",
+        "1",
+        ".",
+        "-",
+        ")",
+        "/",
+        "\\",
+        " ",
+        "\n",
+        "é",
+        "_",
+        "jpg",
+        ".jpg",
+        ".tif",
+        "f",
+        ".jpeg",
+        "img",
+        "image",
+        "p",
+        "11",
+    ]
+)
+
+
+@given(st.lists(PARTS, max_size=14).map("".join))
+@settings(deadline=None, max_examples=500)
+def test_file_names_are_those_of_the_plain_patterns(text: str) -> None:
+    """Which begin anywhere in a word, and take time with the square of a caption's length."""
+    image_file = re.compile(r"[^\s/\\]*[\w)-]\.(?:jpe?g|png|gif|webp|bmp|tiff?|svg|heic|psd|cr2|nef)\b")
+    number = re.compile(r"\s*(?:img|dscn?|dscf|dsc|pict|pxl|mvi|p|image|photo|screenshot)[ _-]?\d{3,}[\w-]*\s*\Z")
+    named = 2 * len(image_file.findall(text)) >= max(1, len(text.split()))
+    assert ("filename" in faults(text)) == bool(named or number.match(text))
+
+
+@pytest.mark.parametrize("unit", ["a.", "1.", "www.", "a-b.", "a.jpg", "a/", "<a ", "&a", "[/", "1", " "])
+@pytest.mark.parametrize(("before", "after"), [("", ""), ("image", "!"), ("image 111", "!")])
+@pytest.mark.timeout(20)
+def test_hostile_captions_take_linear_time(unit: str, before: str, after: str) -> None:
+    assert set(faults(before + unit * (200_000 // len(unit)) + after)) <= set(FAULTS)
 
 
 def test_ordinary_captions_are_no_suspects() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from curate.contracts import Batch
 from filters.text import NoPersonalData
-from stages.signals.pii import PersonalData, personal_data
+from stages.signals.pii import Match, PersonalData, _patterns, personal_data
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,31 @@ def test_matches_lie_in_the_text_and_do_not_overlap(text: str) -> None:
     assert all(one.end <= other.start for one, other in pairwise(found))
 
 
-@pytest.mark.parametrize("text", ["a" * 50_000 + "@", "1 " * 30_000, "a." * 30_000, ":" * 50_000, "+1" * 30_000])
+@given(
+    st.lists(
+        st.sampled_from(
+            ["a@b.co", "a@b.com", " ", "www.b.com", "/", "1.2.3.4", "4111 1111 1111 1111", "tel ", "+49 30 "]
+        )
+    )
+)
+def test_of_matches_that_overlap_the_first_kind_counts(parts: list[str]) -> None:
+    text = "".join(parts)
+    expected: list[Match] = []
+    for kind, pattern, valid in _patterns(text):
+        for match in pattern.finditer(text):
+            start, end = match.span()
+            if valid(match[0]) and all(end <= other.start or other.end <= start for other in expected):
+                expected.append(Match(kind, start, end))
+    assert personal_data(text) == sorted(expected, key=lambda match: match.start)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("a" * 50_000 + "@", "1 " * 30_000, "a." * 30_000, ":" * 50_000, "+1" * 30_000),
+        *("a@b.co " * 30_000, "www.b.com " * 20_000, "1.1.1.1 " * 25_000, "4111111111111111 " * 12_000),
+    ],
+)
 @pytest.mark.timeout(20)
 def test_hostile_text_takes_linear_time(text: str) -> None:
     assert len(personal_data(text)) <= len(text)
