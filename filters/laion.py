@@ -72,8 +72,11 @@ class Below(Filter):
 
     def keep(self, columns: Columns) -> np.ndarray:
         """A score that is missing is NaN, which is below nothing."""
-        score = columns[self.column].astype(np.float64)
-        return (score < self.max) | (np.isnan(score) & (self.missing == "keep"))
+        score = columns[self.column]
+        if score.dtype.kind != "f":
+            score = score.astype(np.float64)
+        limit = np.float64(self.max).astype(score.dtype)  # in the score's own precision
+        return (score < limit) | (np.isnan(score) & (self.missing == "keep"))
 
 
 class OneOf(Filter):

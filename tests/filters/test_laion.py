@@ -34,6 +34,13 @@ def test_below() -> None:
     assert Below(column="score", max=1)(whole).tolist() == [True, False]
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("limit", [0.5, 0.7, 0.8, 0.1])
+def test_the_limit_itself_is_not_below_it(kind: type[np.floating], limit: float) -> None:
+    columns = {"score": np.array([limit, np.nextafter(kind(limit), kind(0)), np.nan], kind)}
+    assert Below(column="score", max=limit)(columns).tolist() == [False, True, False]
+
+
 def test_one_of() -> None:
     columns = {"NSFW": np.array(["UNLIKELY", "NSFW", None], object)}
     assert OneOf(column="NSFW", values=("UNLIKELY", "UNSURE"))(columns).tolist() == [True, False, False]
