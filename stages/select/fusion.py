@@ -28,7 +28,8 @@ class Fusion(PoolFact):
     `rank`: the place of a value is the exact share of its column's values below it, plus half of those equal to it, so
     equal values get equal places (the mean of their ranks) and only the order of a column matters. A negative weight
     turns a column round. `sieve` (Mahmoud et al. 2023, arXiv:2310.02110): the place is (value - min) / (max - min), so
-    that one outlier moves all others; a column of equal values gives 0.
+    that one outlier moves all others; a column of equal values gives 0. Of the column's finite values, that is: an
+    infinite one is not what others are scaled by, and has the place 0 (-inf) or 1 (inf).
 
     Ranks are exact and out of core. A sample by uid hash gives splitters, a scan counts what lies on and between them;
     values between two neighbours are brought together and ranked. The result does not depend on the splitters.
@@ -79,8 +80,8 @@ class Fusion(PoolFact):
 
 
 def _ends(names: Sequence[str], columns: Columns) -> np.ndarray:
-    """float64 (2, columns): lowest and highest value, NaN where there is none."""
-    values = [columns[name].astype(np.float64) for name in names]
+    """float64 (2, columns): lowest and highest finite value, NaN where there is none."""
+    values = [column[np.isfinite(column)] for column in (columns[name].astype(np.float64) for name in names)]
     return np.array([[end.reduce(column, initial=np.nan) for column in values] for end in (np.fmin, np.fmax)])
 
 
@@ -184,7 +185,6 @@ def _place(number: int, values: np.ndarray, position: np.ndarray, state: State) 
 
 
 def _scaled(number: int, values: np.ndarray, state: State) -> np.ndarray:
-    """float64 (n,): (value - min) / (max - min)."""
+    """float64 (n,): (value - min) / (max - min), infinite values at their end."""
     low, high = state["low"][number], state["high"][number]
-    found: np.ndarray = (values.astype(np.float64) - low) / ((high - low) or 1.0)
-    return found
+    return np.clip((values.astype(np.float64) - low) / ((high - low) or 1.0), 0, 1)

@@ -79,6 +79,14 @@ def test_an_outlier_moves_the_min_max_and_not_the_ranks() -> None:
     assert fused(pool(with_outlier), "sieve")[6] == pytest.approx(6 / 14, abs=1e-5)
 
 
+def test_an_infinite_score_scales_no_other() -> None:
+    pairs: Pairs = [(0, None), (1, None), (4, None), (np.inf, None), (-np.inf, None), (None, None)]
+    assert fused(pool(pairs), "sieve", a=1.0) == [0, 0.25, 1, 1, 0, None]
+    assert fused(pool(pairs, shards=6), "sieve", a=-1.0) == [1, 0.75, 0, 0, 1, None]
+    assert fused(pool(pairs), a=1.0) == [0.3, 0.5, 0.7, 0.9, 0.1, None]
+    assert fused(pool([(np.inf, None), (np.inf, None)]), "sieve", a=1.0) == [None, None]
+
+
 def test_equal_scores_get_the_mean_of_their_ranks() -> None:
     assert fused(pool([(0.5, None)] * 4), a=1.0) == [0.5] * 4
     assert fused(pool([(1, None), (2, None), (2, None), (3, None)]), a=1.0) == [0.125, 0.5, 0.5, 0.875]
