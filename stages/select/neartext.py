@@ -80,24 +80,35 @@ class NearDuplicateText(PoolFact):
 
 
 def _texts(step: NearDuplicateText, columns: Columns) -> pa.Table:
-    """Rows with a word: their set, two hashes of it, and their standing."""
+    """Rows with a word: their set, two hashes of it, and their standing. All copies of a text meet in one place: only
+    the first of a shard brings the set along."""
     has, sets = shingled(columns[step.column], step.words)
     high, low = sets.hashed().T
     rows = {name: values[has] for name, values in standing(columns, step.best).items()}
-    return pa.table({"key": high, "low": low, **rows, "tokens": sets.lists()})
+    order, first = _by_set(high, low, rows["position"])
+    brings = np.zeros(len(has), bool)
+    brings[order[first]] = True
+    tokens = sets.lists().take(pa.array(np.arange(len(has)), mask=~brings))
+    return pa.table({"key": high, "low": low, **rows, "tokens": tokens})
+
+
+def _by_set(high: np.ndarray, low: np.ndarray, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int64 (n,): order by set, then position; bool (n,): which of that order are the first of an equal set."""
+    order = np.lexsort([position, low, high])
+    low, high = low[order], high[order]
+    first = np.ones(len(order), bool)
+    first[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
+    return order, first
 
 
 def _same_sets(table: pa.Table) -> pa.Table:
     """Beside each row `same`, the lowest position of those with an equal set, and how many these are. The set stays
     with that one: a caption that stands a thousand times is compared once."""
-    order = np.lexsort([table[name].to_numpy() for name in ("position", "low", "key")])
+    order, first = _by_set(*(table[name].to_numpy() for name in ("key", "low", "position")))
     like = {name: table[name].to_numpy()[order] for name in STANDING}
-    position, low, high = (table[name].to_numpy()[order] for name in ("position", "low", "key"))
-    first = np.ones(len(position), bool)
-    first[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
     start = np.flatnonzero(first)
     copies = np.diff(np.append(start, len(first)))
-    rows = {"same": np.repeat(position[start], copies), "copies": np.repeat(copies, copies)}
+    rows = {"same": np.repeat(like["position"][start], copies), "copies": np.repeat(copies, copies)}
     return pa.table({**like, **rows, "tokens": table["tokens"].take(pa.array(order, mask=~first))})
 
 

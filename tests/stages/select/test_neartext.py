@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 from random import Random
 from typing import Any, Final, Literal
 
@@ -153,6 +154,17 @@ def test_a_caption_that_stands_a_thousand_times_is_compared_once() -> None:
     found = facts(NearDuplicateText(), pool(captions, 3))
     assert found["text_size"].tolist() == [1375] * 1375 + [1, 1]
     assert found["text_group"].tolist() == [0] * 1375 + [1375, 1376]
+
+
+def test_of_copies_in_a_shard_one_brings_its_set() -> None:
+    """All copies of a text meet in one partition, where their sets would take a gigabyte for a million of them."""
+    text = " ".join(f"word{i}" for i in range(120))
+    captions: list[str | None] = [text, "a cat", *[text] * 2000]
+    scan = pool(captions, 3)
+    parts = list(scan.map(partial(neartext._texts, NearDuplicateText()), "text"))
+    assert [part["tokens"].is_valid().to_pylist().count(True) for part in parts] == [2, 1, 1]
+    assert sum(part.nbytes for part in parts) < 100 * len(captions)
+    assert facts(NearDuplicateText(), scan)["text_group"].tolist() == [0, 1, *[0] * 2000]
 
 
 def test_texts_of_tens_of_thousands_of_words() -> None:
