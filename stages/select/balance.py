@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +15,7 @@ from curate import order
 from curate.contracts import Columns, PoolFact, Scan, Selection, State
 from curate.errors import MissingExtra
 from curate.schema import hash_words
-
-BLOCK: Final = 1024
-"""Rows that meet the centroids in one product."""
+from stages.select.products import exact, highest, lengths, on_grid, unit
 
 
 class Clusters(PoolFact):
@@ -26,6 +24,8 @@ class Clusters(PoolFact):
     The sample are the rows with the lowest hashes of (seed, uid), in that order, so that neither shards nor their
     order matter. `spherical` compares directions and keeps centroids at unit length; otherwise distances (L2).
     """
+
+    version: ClassVar[int] = 2
 
     k: int = Field(gt=0, description="clusters; fewer where the pool has fewer rows")
     column: str = "image_embedding"
@@ -169,14 +169,6 @@ def _drawn(column: str, seed: int, cut: np.ndarray, columns: Columns) -> tuple[n
     return words[taking], columns[column][taking]
 
 
-def scaled(vectors: np.ndarray, unit: bool) -> np.ndarray:
-    """float32 (n, d), contiguous; rows of unit length if asked."""
-    vectors = np.ascontiguousarray(vectors, np.float32)
-    if not unit:
-        return vectors
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-
-
 def train_centroids(vectors: np.ndarray, k: int, iterations: int, spherical: bool, seed: int) -> np.ndarray:
     """Centroids of k-means by FAISS, float32 (k, d), from float32 (n, d) with n >= k; all n rows are used.
 
@@ -186,7 +178,7 @@ def train_centroids(vectors: np.ndarray, k: int, iterations: int, spherical: boo
         import faiss
     except ImportError as error:
         raise MissingExtra("faiss", extra="cpu") from error
-    vectors = scaled(vectors, spherical)
+    vectors = unit(vectors) if spherical else np.ascontiguousarray(vectors, np.float32)
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)  # the last bits of a sum depend on how many threads made it
     try:
@@ -211,28 +203,34 @@ def nearest(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The `count` nearest centroids of each vector, nearest first, and the cosine to each: int32 and float32 (n, count).
 
-    `spherical` compares directions, otherwise distances (L2); of equally near centroids the lower comes first. Rows are
-    multiplied in blocks of one shape, so that a row's result does not depend on how many come with it.
+    `spherical` compares directions, otherwise distances (L2); of equally near centroids the lower comes first. A row's
+    result does not depend on the rows beside it (see `stages.select.products`).
     """
-    count = min(count, len(centroids))
-    found, cosine = np.empty((len(vectors), count), np.int32), np.empty((len(vectors), count), np.float32)
-    unit = scaled(centroids, True)
-    against, half = (unit.T, None) if spherical else (centroids.T, (centroids**2).sum(axis=1) / 2)
-    block = np.zeros((BLOCK, centroids.shape[1]), np.float32)
-    for start in range(0, len(vectors), BLOCK):
-        rows = len(vectors[start : start + BLOCK])
-        block[:rows], block[rows:] = vectors[start : start + BLOCK], 0
-        near = (block @ against)[:rows]
-        if half is not None:
-            near -= half
-        lines = np.arange(rows)
-        for place in range(count):
-            best = near.argmax(axis=1)
-            found[start : start + rows, place] = best
-            near[lines, best] = -np.inf
-        direction = scaled(block[:rows], True)
-        cosine[start : start + rows] = np.einsum("nd,ncd->nc", direction, unit[found[start : start + rows]])
-    return found, cosine
+    rows, directions = unit(vectors), unit(centroids)
+    if spherical or not len(centroids):
+        found, cosine = highest(rows, directions, count)
+        return found.astype(np.int32), cosine.astype(np.float32)
+    # the shortest |v - c| has the highest v c - |c|^2 / 2, here divided by |v| and by the longest |c|
+    long = np.maximum(lengths(centroids).astype(np.float64), 1e-12)
+    ratio = long.max() / np.maximum(lengths(np.asarray(vectors, np.float32)).astype(np.float64), 1e-12)
+    found, _ = highest(rows, on_grid(centroids / long.max()), count, (ratio, (long / long.max()) ** 2 / 2))
+    return found.astype(np.int32), cosines_to(rows, directions, found)
+
+
+def longest_product(vectors: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The centroid of the highest dot product, int32 (n,), and the cosine to it, float32 (n,); equal ones: the lowest.
+
+    As DataComp assigns: centroids are as long as they are, so that long ones attract.
+    """
+    rows = unit(vectors)
+    found, _ = highest(rows, on_grid(centroids / max(float(lengths(centroids).max()), 1e-12)), 1)
+    return found[:, 0].astype(np.int32), cosines_to(rows, unit(centroids), found)[:, 0]
+
+
+def cosines_to(rows: np.ndarray, others: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """float32 (n, count): of each row to the rows of `others` that `found`, int64 (n, count), names."""
+    i = np.repeat(np.arange(len(rows)), found.shape[1])
+    return exact(rows, i, others, found.ravel()).reshape(found.shape).astype(np.float32)
 
 
 def _member(step: ClusterCap, columns: Columns) -> np.ndarray:

@@ -19,13 +19,11 @@ import pyarrow.parquet as pq
 from curate.columns import to_numpy
 from curate.contracts import Columns
 from curate.errors import ModelError
-from stages.select.balance import scaled
 from stages.select.hamming import HashIndex
 from stages.select.looks import HASHES, same_color
+from stages.select.products import BLOCK, reaching, unit
 from stages.select.shingles import shingled, spans
 
-BLOCK: Final = 256
-"""Rows of a product of embeddings: always so many, so that a row's result does not depend on how many come with it."""
 LEAST_QUALITY: Final = 50
 """Of a PDQ hash, below which it says nothing."""
 Source = tuple[tuple[str, int], ...]
@@ -110,14 +108,14 @@ def near_vectors(source: Source, column: str, cosine: float, columns: Columns) -
     parts = [np.zeros((0, 3))]
     for start in range(0, len(place), BLOCK):
         rows = place[start : start + BLOCK]
-        block = np.zeros((BLOCK, listed.shape[1]), np.float32)
-        block[: len(rows)] = scaled(vectors[rows], True)
-        for begin in range(0, len(listed), 1 << 14):
-            cosines = (block @ listed[begin : begin + (1 << 14)].T)[: len(rows)]
-            row, item = np.nonzero(cosines > cosine)
-            parts.append(np.column_stack([rows[row], begin + item, cosines[row, item]]))
-    found = np.concatenate(parts)
-    return Matches(found[:, 0].astype(np.int64), found[:, 1].astype(np.int64), found[:, 2])
+        block = unit(vectors[rows])
+        for begin in range(0, len(listed), BLOCK):
+            part = listed[begin : begin + BLOCK]
+            row, item, value = reaching(block @ part.T, cosine, block, part)
+            found = np.column_stack([rows[row], begin + item, value])
+            parts.append(found[value > cosine])
+    matches = np.concatenate(parts)
+    return Matches(matches[:, 0].astype(np.int64), matches[:, 1].astype(np.int64), matches[:, 2])
 
 
 def shared_grams(source: Source, column: str, words: int, overlap: float, columns: Columns) -> Matches:
@@ -170,7 +168,7 @@ def _vectors(source: Source, column: str) -> np.ndarray:
     values = pc.list_flatten(items).to_numpy()
     if len(items) == 0 or len(values) % len(items):
         raise ModelError(f"the reference's {column!r} are no vectors of one width")
-    return scaled(values.reshape(len(items), -1), True)
+    return unit(values.reshape(len(items), -1))
 
 
 @lru_cache(maxsize=2)

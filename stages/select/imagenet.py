@@ -12,17 +12,9 @@ from pydantic import Field, model_validator
 
 from curate.contracts import Columns, Learned, Scan, Selection, Spread, State
 from curate.schema import hash_words
-from stages.select.balance import Clusters, nearest
-from stages.signals.reference import (
-    BLOCK,
-    MARGIN,
-    cosines,
-    embedded,
-    reference_blocks,
-    reference_files,
-    reference_rows,
-    unit_block,
-)
+from stages.select.balance import Clusters, longest_product, nearest
+from stages.select.products import BLOCK, first, reaching, unit
+from stages.signals.reference import embedded, reference_files, reference_rows
 
 
 class ReferenceClusters(Clusters):
@@ -68,7 +60,7 @@ class ReferenceClusters(Clusters):
     def assign(self, vectors: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Cluster, int32 (n,), and cosine to its centroid, float32 (n,), by `mode`."""
         if self.mode == "datacomp":
-            return _by_product(vectors, centroids)
+            return longest_product(vectors, centroids)
         found, cosine = nearest(vectors, centroids, self.spherical)
         return found[:, 0], cosine[:, 0]
 
@@ -117,34 +109,18 @@ class NearestToReference(Selection):
         return f"{state['chosen']} images are among the {self.k} nearest of a reference image"
 
 
-def _by_product(vectors: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Highest dot product with centroids as long as they are, in blocks of one shape."""
-    found, cosine = np.empty(len(vectors), np.int32), np.empty(len(vectors), np.float32)
-    length = np.maximum(np.linalg.norm(centroids, axis=1), 1e-12)
-    block = np.zeros((BLOCK, centroids.shape[1]), np.float32)
-    for start in range(0, len(vectors), BLOCK):
-        rows = len(vectors[start : start + BLOCK])
-        block[:rows], block[rows:] = vectors[start : start + BLOCK], 0
-        product = (block @ centroids.T)[:rows]
-        best = product.argmax(axis=1)
-        own = np.maximum(np.linalg.norm(block[:rows], axis=1), 1e-12)
-        found[start : start + rows] = best
-        cosine[start : start + rows] = product[np.arange(rows), best] / (own * length[best])
-    return found, cosine
-
-
 def _nominate(step: NearestToReference, columns: Columns) -> pa.Table:
     """Of one shard, for each reference image the rows that can be among its nearest."""
     vectors, uids, positions = columns[step.column], columns["uid"], columns["position"]
     rows = np.flatnonzero(embedded(vectors))
     rows = rows[np.lexsort((positions[rows], *uids[rows].T[::-1]))]  # so that the first of equals has the lowest uid
-    pool = [unit_block(vectors[rows[start : start + BLOCK]]) for start in range(0, len(rows), BLOCK)]
+    pool = [unit(vectors[rows[start : start + BLOCK]]) for start in range(0, len(rows), BLOCK)]
     found, before = [(_NONE, _NONE, np.zeros(0))], 0
     if pool:
-        for block, there in reference_blocks(step.reference, step.column, vectors.shape[1]):
-            image, place, cosine = _best(block[:there], pool, len(rows), step)
+        for block in reference_rows(step.reference, step.column, vectors.shape[1]):
+            image, place, cosine = _best(unit(block), pool, step)
             found.append((image + before, rows[place], cosine))
-            before += there
+            before += len(block)
     image, row, cosine = (np.concatenate(part) for part in zip(*found, strict=True))
     return pa.table(
         {
@@ -159,34 +135,26 @@ def _nominate(step: NearestToReference, columns: Columns) -> pa.Table:
 
 
 def _best(
-    images: np.ndarray, pool: Sequence[np.ndarray], rows: int, step: NearestToReference
+    images: np.ndarray, pool: Sequence[np.ndarray], step: NearestToReference
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each reference image of a block its `k` best of the shard's rows: (image, row, cosine), sorted by image."""
     image, row, cosine = _NONE, _NONE, np.zeros(0)
     least = np.full(len(images), step.min)
-    for start, part in zip(range(0, rows, BLOCK), pool, strict=True):
-        near = (images @ part.T)[:, : rows - start]
+    for number, part in enumerate(pool):
+        near = images @ part.T
         beyond, floor = near.shape[1] - step.k, least
-        if start == 0 and beyond > 0:  # later blocks have the floor of what came before
+        if number == 0 and beyond > 0:  # later blocks have the floor of what came before
             floor = np.maximum(least, np.partition(near, beyond, axis=1)[:, beyond])
-        i, j = np.nonzero(near >= (floor - MARGIN).astype(np.float32)[:, None])
-        value = cosines(images, i, part, j)
+        i, j, value = reaching(near, floor, images, part)
         able = value >= least[i]
-        image, row = np.concatenate([image, i[able]]), np.concatenate([row, j[able] + start])
+        image, row = np.concatenate([image, i[able]]), np.concatenate([row, j[able] + number * BLOCK])
         cosine = np.concatenate([cosine, value[able]])
-        best = _first(step.k, image, row, -cosine)
+        best = first(step.k, image, row, -cosine)
         image, row, cosine = image[best], row[best], cosine[best]
         counts = np.bincount(image, minlength=len(images))
         full = counts == step.k
         least[full] = cosine[np.cumsum(counts)[full] - 1]
     return image, row, cosine
-
-
-def _first(k: int, group: np.ndarray, *order: np.ndarray) -> np.ndarray:
-    """Rows, int64, that are among the first `k` of their group by `order`, least significant first; sorted so."""
-    by = np.lexsort((*order, group))
-    group = group[by]
-    return by[np.arange(len(by)) - np.searchsorted(group, group) < k]
 
 
 def _key(numbers: np.ndarray) -> np.ndarray:
@@ -199,7 +167,7 @@ def _choose(k: int, rows: pa.Table) -> pa.Table:
     image, cosine, high, low, position = (
         rows[name].to_numpy() for name in ("image", "cosine", "high", "low", "position")
     )
-    return pa.table({"position": position[_first(k, image, position, low, high, -cosine)]})
+    return pa.table({"position": position[first(k, image, position, low, high, -cosine)]})
 
 
 def _by_position(rows: pa.Table) -> pa.Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import pyarrow as pa
@@ -13,13 +13,13 @@ from pydantic import Field
 
 from curate.columns import to_numpy
 from curate.contracts import Columns, PoolFact, Scan, Spread, State
-from stages.select.balance import Clusters, nearest, scaled
-from stages.select.components import connected
+from stages.select.balance import Clusters, nearest
+from stages.select.components import components, connected
 from stages.select.dedup import STANDING, hashed, placed, ranked, standing, told
-from stages.select.hamming import spanning_forest
+from stages.select.products import MARGIN, exact, places, reaching, unit
 
 TILE: Final = 1024
-"""Rows whose embeddings are compared with as many others in one product, in float32."""
+"""Rows whose embeddings are compared with as many others in one product."""
 
 
 class SemanticDuplicates(PoolFact):
@@ -29,6 +29,8 @@ class SemanticDuplicates(PoolFact):
     clusters are found too; the original looks inside clusters alone (probes: 1). Pairs are joined to components. The
     first of a group is the best by `best`, else the one with the lowest uid; ties go to the lowest uid, then position.
     """
+
+    version: ClassVar[int] = 2
 
     k: int = Field(gt=0, description="clusters; fewer where the pool has fewer rows")
     eps: float = Field(default=0.05, ge=0, lt=1, description="1 minus the cosine that pairs have to exceed")
@@ -65,6 +67,8 @@ class SemDeDup(PoolFact):
     what exceeds 1 - eps. Equal distances: the lowest uid first, where the original has the order of its files.
     """
 
+    version: ClassVar[int] = 2
+
     k: int = Field(gt=0, description="clusters; fewer where the pool has fewer rows")
     column: str = "image_embedding"
     sample: int = Field(default=100_000, gt=0, description="rows that k-means is trained on, held in memory")
@@ -88,42 +92,67 @@ class SemDeDup(PoolFact):
         return {"semdedup_similarity": told(columns, state, "similarity")}
 
 
-def hardest_first(vectors: np.ndarray, centroid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The order of a cluster's rows, int64 (n,), and each row's distance 1 - cosine, float32 (n,); equal ones as given.
-
-    `vectors`, float32 (n, d), have unit length; the `centroid` may have any.
-    """
-    distance = 1 - (vectors @ centroid) / np.linalg.norm(centroid)
-    return np.argsort(-distance, kind="stable"), distance
+def hardest_first(distance: np.ndarray) -> np.ndarray:
+    """The order of a cluster's rows by their distance 1 - cosine to its centroid, (n,), farthest first; equal ones as given."""
+    return np.argsort(-distance, kind="stable")
 
 
 def similarity_to_earlier(vectors: np.ndarray) -> np.ndarray:
     """float32 (n,): the highest cosine of each row, (n, d) of any float, to a row before it, at least 0."""
-    highest = np.zeros(len(vectors), np.float32)
-    for _, column, cosines in _tiles(vectors):
-        np.maximum(highest[column], cosines.max(axis=0), out=highest[column])
-    return highest
+    best = np.zeros(len(vectors))
+    for column, row, later, earlier in _tiles(vectors):
+        near = _cosines(later, earlier, row == column)
+        i, _, value = reaching(near, np.maximum(best[column], near.max(axis=1)), later, earlier)
+        np.maximum.at(best[column], i, value)
+    return best.astype(np.float32)
 
 
-def similar_pairs(vectors: np.ndarray, eps: float) -> Iterator[np.ndarray]:
-    """Index pairs, int64 (m, 2), of rows, (n, d) of any float, with a cosine above 1 - eps; each once."""
-    for row, column, cosines in _tiles(vectors):
-        if cosines.max() > 1 - eps:
-            found = np.divmod(np.flatnonzero(cosines > 1 - eps), cosines.shape[1])
-            yield np.column_stack([found[0] + row.start, found[1] + column.start])
+def first_similar(vectors: np.ndarray, eps: float) -> np.ndarray:
+    """int64 (n,): for each row, (n, d) of any float, the lowest that pairs of a cosine above 1 - eps connect it with.
+
+    Pairs that are connected already are passed over, so that a crowd of near copies has about one edge per row and tile.
+    """
+    root = np.arange(len(vectors))
+    for column, row, later, earlier in _tiles(vectors):
+        near = _cosines(later, earlier, row == column)
+        if near.max() <= 1 - eps - MARGIN:
+            continue
+        best = near.argmax(axis=1)  # one edge per row first: mostly they connect all
+        sure = np.flatnonzero(near.max(axis=1) > 1 - eps + MARGIN)
+        root = _joined(root, np.column_stack([sure + column.start, best[sure] + row.start]))
+        near[root[column][:, None] == root[row]] = -1
+        i, j = places(near > 1 - eps - MARGIN)
+        doubtful = np.flatnonzero(near[i, j] <= 1 - eps + MARGIN)
+        alike = np.ones(len(i), bool)
+        alike[doubtful] = exact(later, i[doubtful], earlier, j[doubtful]) > 1 - eps
+        root = _joined(root, np.column_stack([i + column.start, j + row.start])[alike])
+    return root
 
 
-def _tiles(vectors: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
-    """Cosines of earlier (rows) with later rows (columns), tile by tile; -1 where a row is not the earlier one."""
+def _joined(root: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """`root` once pairs, (m, 2), are connected too."""
+    lower = np.arange(len(root))
+    found = components([root[pairs]])
+    lower[found[:, 0]] = found[:, 1]
+    return lower[root]
+
+
+def _tiles(vectors: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray, np.ndarray]]:
+    """Places of later and of earlier rows, and both of unit length, tile by tile."""
     for begin in range(0, len(vectors), TILE):
         column = slice(begin, begin + TILE)
-        later = scaled(vectors[column], True)
+        later = unit(vectors[column])
         for start in range(0, begin + 1, TILE):
             row = slice(start, start + TILE)
-            cosines = (later if start == begin else scaled(vectors[row], True)) @ later.T
-            if start == begin:
-                cosines[np.tri(len(cosines), dtype=bool)] = -1
-            yield row, column, cosines
+            yield column, row, later, later if start == begin else unit(vectors[row])
+
+
+def _cosines(later: np.ndarray, earlier: np.ndarray, same: bool) -> np.ndarray:
+    """float32 (n, m); -1 where, of the `same` rows, one is not the earlier."""
+    near = later @ earlier.T
+    if same:
+        near[~np.tri(len(near), k=-1, dtype=bool)] = -1
+    return near
 
 
 def _centroids(step: SemanticDuplicates | SemDeDup, scan: Scan, seed: int) -> np.ndarray:
@@ -172,8 +201,9 @@ def _edges(eps: float, table: pa.Table) -> pa.Table:
         first = _first_equal(vectors)
         copies = first != np.arange(len(first))
         near.append(np.column_stack([position, position[first]])[copies])
-        distinct = np.flatnonzero(~copies)
-        near.append(position[distinct][spanning_forest(similar_pairs(vectors[distinct], eps))])
+        distinct = position[~copies]
+        root = first_similar(vectors[~copies], eps)
+        near.append(np.column_stack([distinct, distinct[root]])[root != np.arange(len(root))])
     found = np.concatenate(near)
     once = table.filter(pa.array(table["place"].to_numpy() == 0))
     position = once["position"]
@@ -202,7 +232,7 @@ def _earlier(table: pa.Table) -> pa.Table:
     """Position and similarity of each row."""
     positions, found = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
     for rows, vectors in _clusters(table):
-        order = np.argsort(-rows["distance"].to_numpy(), kind="stable")
+        order = hardest_first(rows["distance"].to_numpy())
         positions.append(rows["position"].to_numpy()[order])
         found.append(similarity_to_earlier(vectors[order]))
     return pa.table({"position": np.concatenate(positions), "similarity": np.concatenate(found)})

@@ -13,13 +13,7 @@ from pydantic import Field
 
 from curate.contracts import Batch, Signal
 from curate.errors import MissingExtra, ModelError
-
-BLOCK: Final = 1024
-"""Rows that meet in one matrix product."""
-MARGIN: Final = 1e-4
-"""By how much a float32 product of unit vectors can be off, and it is, differently at each place of a matrix: what comes
-so near to being chosen is computed again, pair by pair."""
-_PAIRS: Final = 1 << 13
+from stages.select.products import BLOCK, first, reaching, unit
 
 
 class ReferenceSimilarity(Signal):
@@ -28,6 +22,7 @@ class ReferenceSimilarity(Signal):
     A floor on it keeps what resembles the reference; a cap per `reference_nearest` samples evenly around it.
     """
 
+    version: ClassVar[int] = 2
     cost: ClassVar[float] = 5.0
 
     reference: str = Field(
@@ -60,48 +55,23 @@ class ReferenceSimilarity(Signal):
 def nearest_reference(vectors: np.ndarray, reference: str, column: str) -> tuple[np.ndarray, np.ndarray]:
     """Highest cosine, float64 (n,), and the number of the reference image that has it, int64 (n,)."""
     score, place = np.full(len(vectors), -np.inf), np.zeros(len(vectors), np.int64)
-    queries = [unit_block(vectors[start : start + BLOCK]) for start in range(0, len(vectors), BLOCK)]
+    queries = unit(vectors)
     before = 0
-    for block, there in reference_blocks(reference, column, vectors.shape[1]):
-        for start, query in zip(range(0, len(vectors), BLOCK), queries, strict=True):
-            known = score[start : start + BLOCK]
-            near = (query @ block.T)[: len(known), :there]
-            floor = (np.maximum(known, near.max(axis=1)) - MARGIN).astype(np.float32)
-            row, image = np.nonzero(near >= floor[:, None])
-            value = cosines(query, row, block, image)
-            best = np.lexsort((image, -value, row))
-            best = best[np.unique(row[best], return_index=True)[1]]  # the first of each row
+    for images in map(unit, reference_rows(reference, column, vectors.shape[1])):
+        for start in range(0, len(vectors) if len(images) else 0, BLOCK):
+            query, known = queries[start : start + BLOCK], score[start : start + BLOCK]
+            near = query @ images.T
+            row, image, value = reaching(near, np.maximum(known, near.max(axis=1)), query, images)
+            best = first(1, row, image, -value)
             better = best[value[best] > known[row[best]]]
             score[start + row[better]], place[start + row[better]] = value[better], before + image[better]
-        before += there
+        before += len(images)
     return score, place
-
-
-def cosines(left: np.ndarray, i: np.ndarray, right: np.ndarray, j: np.ndarray) -> np.ndarray:
-    """float64 (n,): products of unit rows `left[i]` and `right[j]`, the same wherever a pair stands."""
-    found = np.empty(len(i))
-    for start in range(0, len(i), _PAIRS):
-        part = slice(start, start + _PAIRS)
-        found[part] = np.einsum("nd,nd->n", left[i[part]].astype(np.float64), right[j[part]].astype(np.float64))
-    return found
 
 
 def embedded(vectors: np.ndarray) -> np.ndarray:
     """Boolean (n,): rows of an embedding column that have one."""
     return np.isfinite(vectors).all(axis=1) if vectors.ndim == 2 else np.zeros(len(vectors), bool)
-
-
-def unit_block(vectors: np.ndarray) -> np.ndarray:
-    """float32 (BLOCK, d): rows of unit length, then rows of zeros."""
-    block = np.zeros((BLOCK, vectors.shape[1]), np.float32)
-    block[: len(vectors)] = vectors
-    return block / np.maximum(np.linalg.norm(block, axis=1, keepdims=True), 1e-12)
-
-
-def reference_blocks(reference: str, column: str, width: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Blocks of a reference, as `unit_block` makes them, and how many of their rows are the reference's."""
-    for rows in reference_rows(reference, column, width):
-        yield unit_block(rows), len(rows)
 
 
 def reference_rows(reference: str, column: str, width: int) -> Iterator[np.ndarray]:

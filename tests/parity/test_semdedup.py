@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from filters.duplicates import NotSemantic
+from stages.select.balance import nearest
 from stages.select.semantic import hardest_first, similarity_to_earlier
 
 
@@ -15,7 +16,8 @@ from stages.select.semantic import hardest_first, similarity_to_earlier
 def test_keep_rule(case: dict[str, Any]) -> None:
     given, expected = case["input"], case["expected"]
     vectors = np.array(given["embeddings_normalised"], np.float32)
-    order, distance = hardest_first(vectors, np.array(given["centroid"], np.float32))
+    distance = 1 - nearest(vectors, np.array([given["centroid"]], np.float32), spherical=True)[1][:, 0]
+    order = hardest_first(distance)
     assert order.tolist() == expected["sorted_cluster_item_ids"]
     cosine = 1 - np.array(expected["dist_to_centroid_by_item"])  # what was computed in float32
     assert (1 - distance).tolist() == pytest.approx(cosine.tolist(), rel=1e-6, abs=1e-7)

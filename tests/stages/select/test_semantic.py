@@ -11,8 +11,9 @@ from curate.contracts import Columns
 from curate.scan import MemoryScan
 from filters.duplicates import FirstOfGroup, NotSemantic
 from stages.select import semantic
+from stages.select.components import components
 from stages.select.dedup import OnePerGroup
-from stages.select.semantic import SemanticDuplicates, SemDeDup, similar_pairs, similarity_to_earlier
+from stages.select.semantic import SemanticDuplicates, SemDeDup, first_similar, similarity_to_earlier
 
 DIM = 16
 SEEDS = st.integers(0, 2**32 - 1)
@@ -99,13 +100,65 @@ def test_tiles_are_one_product(seed: int, rows: int, tile: int) -> None:
     vectors = unit(np.random.default_rng(seed).normal(size=(rows, 4))).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(semantic, "TILE", tile)
-        pairs = {tuple(pair) for part in similar_pairs(vectors, 0.4) for pair in part.tolist()}
+        root = first_similar(vectors, 0.4)
         highest = similarity_to_earlier(vectors)
     cosines = vectors @ vectors.T
     upper = np.triu(np.ones_like(cosines, bool), 1)
-    assert pairs == {(i, j) for i, j in np.argwhere(upper & (cosines > 0.6)).tolist()}
+    assert root.tolist() == lowest_connected(cosines > 0.6)
     expected = np.where(upper, cosines, 0).max(axis=0)
     assert highest.tolist() == pytest.approx(np.maximum(expected, 0).tolist(), abs=1e-6)
+
+
+def lowest_connected(close: np.ndarray) -> list[int]:
+    reach = close | np.eye(len(close), dtype=bool)
+    for _ in range(len(close)):
+        reach = (reach.astype(np.int64) @ reach.astype(np.int64)) > 0
+    return reach.argmax(axis=1).tolist()
+
+
+def crowd(seed: int, rows: int = 240) -> np.ndarray:
+    """Float16: near copies of eight things, whose centroids, distances and cosines are nearly tied everywhere."""
+    draw = np.random.default_rng(seed)
+    things = unit(draw.normal(size=(8, 64)))[draw.integers(0, 8, rows)]
+    noise = draw.choice([2e-4, 0.028], rows)[:, None] * draw.normal(size=(rows, 64))  # cosines about 1 and 0.95
+    return (things + noise).astype(np.float16)
+
+
+@settings(max_examples=15, deadline=None)
+@given(SEEDS, st.integers(2, 7), st.integers(1, 4))
+def test_near_copies_have_the_same_facts_however_the_pool_is_cut(seed: int, shards: int, partitions: int) -> None:
+    whole, parts = pool(crowd(seed)), pool(crowd(seed), shards, partitions)
+    steps: tuple[SemanticDuplicates | SemDeDup, ...] = (SemDeDup(k=30), SemanticDuplicates(k=30, best="similarity"))
+    for step in steps:
+        a, b = facts(step, whole), facts(step, parts)
+        for name in a:
+            assert a[name].tolist() == b[name].tolist()
+
+
+@settings(max_examples=15, deadline=None)
+@given(SEEDS, st.integers(1, 239))
+def test_cosines_do_not_depend_on_the_tile(seed: int, tile: int) -> None:
+    vectors = crowd(seed)
+    whole, root = similarity_to_earlier(vectors), first_similar(vectors, 0.05)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(semantic, "TILE", tile)
+        assert np.array_equal(similarity_to_earlier(vectors), whole)
+        assert np.array_equal(first_similar(vectors, 0.05), root)
+
+
+def test_a_crowd_of_near_copies_needs_few_edges(monkeypatch: pytest.MonkeyPatch) -> None:
+    edges = []
+
+    def counting(pairs: list[np.ndarray]) -> np.ndarray:
+        edges.append(sum(map(len, pairs)))
+        return components(pairs)
+
+    monkeypatch.setattr(semantic, "TILE", 64)
+    monkeypatch.setattr(semantic, "components", counting)
+    draw = np.random.default_rng(0)
+    root = first_similar(np.ones(32) + draw.normal(size=(1000, 32)) * 1e-3, 0.05)
+    assert not root.any()
+    assert sum(edges) < 1000 * (1000 / 64)  # one per row and tile, not one per pair
 
 
 def test_semdedup_of_a_cluster_keeps_the_hardest() -> None:
@@ -130,11 +183,11 @@ def test_semdedup_counts_what_is_dropped_itself() -> None:
 def test_many_equal_rows_are_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
     compared = []
 
-    def counting(vectors: np.ndarray, eps: float) -> object:
+    def counting(vectors: np.ndarray, eps: float) -> np.ndarray:
         compared.append(len(vectors))
-        return similar_pairs(vectors, eps)
+        return first_similar(vectors, eps)
 
-    monkeypatch.setattr(semantic, "similar_pairs", counting)
+    monkeypatch.setattr(semantic, "first_similar", counting)
     vectors = np.repeat(unit(np.random.default_rng(0).normal(size=(3, DIM))), [500, 2, 1], axis=0).astype(np.float16)
     found = facts(SemanticDuplicates(k=1), MemoryScan({"image_embedding": vectors}))
     assert np.unique(found["semantic_size"]).tolist() == [1, 2, 500]

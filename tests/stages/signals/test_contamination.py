@@ -18,6 +18,7 @@ from PIL import Image
 from curate.contracts import Batch, Columns
 from curate.errors import ModelError
 from filters.contamination import NotContaminated
+from stages.select import decontaminate
 from stages.select.hamming import HashIndex, alike
 from stages.signals.contamination import Contamination, per_benchmark
 from stages.signals.hashes import Pdq, PHash
@@ -143,6 +144,27 @@ def test_embeddings(tmp_path: Path) -> None:
     assert alone == found  # a row does not depend on its neighbours
     with pytest.raises(ModelError, match="embed both alike"):
         matches(step, {"image_embedding": pool[:, :4]})
+
+
+def test_a_match_does_not_depend_on_the_rows_beside_it(tmp_path: Path) -> None:
+    draw = np.random.default_rng(1)
+    items = draw.normal(size=(50, 512))
+    pool = (np.repeat(items, 8, axis=0) + draw.normal(size=(400, 512)) * 0.3).astype(np.float16)
+    path = reference(tmp_path / "a.parquet", "set", {"image_embedding": items.astype(np.float16)})
+    source = decontaminate.source_of(str(path))
+
+    def near(rows: np.ndarray, cosine: float) -> dict[int, float]:
+        found = decontaminate.near_vectors(source, "image_embedding", cosine, {"image_embedding": rows})
+        return dict(zip(found.rows.tolist(), found.values.tolist(), strict=True))
+
+    cosines = near(pool, 0.5)
+    assert len(cosines) == 400
+    for cosine in list(cosines.values())[:40]:  # exactly at the bound, where the last bit decides
+        whole = near(pool, cosine)
+        assert whole == {row: value for row, value in cosines.items() if value > cosine}
+        for cut in (1, 3, 130):
+            later = {row + cut: value for row, value in near(pool[cut:], cosine).items()}
+            assert near(pool[:cut], cosine) | later == whole
 
 
 def test_counts_per_benchmark(tmp_path: Path) -> None:
