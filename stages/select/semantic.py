@@ -165,12 +165,14 @@ def _centroids(step: SemanticDuplicates | SemDeDup, scan: Scan, seed: int) -> np
 def _probed(column: str, best: str | None, centroids: np.ndarray, probes: int, columns: Columns) -> pa.Table:
     """A row per row and centroid at which it is compared; `place` counts them from the nearest."""
     vectors = columns[column]
-    has = np.isfinite(vectors).all(axis=1) if vectors.ndim == 2 else np.zeros(len(vectors), bool)
-    vectors = vectors[has] if has.any() else np.zeros((0, centroids.shape[1]), np.float16)
+    if vectors.ndim != 2:  # the pool has no embeddings at all
+        vectors = np.full((len(vectors), max(1, centroids.shape[1])), np.nan, np.float16)
+    has = np.isfinite(vectors).all(axis=1)
+    vectors = vectors[has]  # in the type that all shards have, even where none is left
     found, cosine = nearest(vectors, centroids, True, probes)
     rows, place = np.indices(found.shape).reshape(2, -1)
     cluster = found.ravel().astype(np.int64)
-    embedding = pa.FixedSizeListArray.from_arrays(vectors[rows].ravel(), max(1, centroids.shape[1]))
+    embedding = pa.FixedSizeListArray.from_arrays(vectors[rows].ravel(), vectors.shape[1])
     return pa.table(
         {
             "key": hashed(cluster),

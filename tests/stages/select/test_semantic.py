@@ -161,6 +161,17 @@ def test_a_crowd_of_near_copies_needs_few_edges(monkeypatch: pytest.MonkeyPatch)
     assert sum(edges) < 1000 * (1000 / 64)  # one per row and tile, not one per pair
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_a_shard_without_any_embedding(dtype: type) -> None:
+    vectors = embeddings(3).astype(dtype)
+    vectors[:20] = np.nan  # the first of three shards
+    steps: tuple[SemanticDuplicates | SemDeDup, ...] = (SemanticDuplicates(k=4), SemDeDup(k=4))
+    for step in steps:
+        found, whole = facts(step, pool(vectors, 3)), facts(step, pool(vectors))
+        for name in found:
+            assert np.array_equal(found[name][20:], whole[name][20:])
+
+
 def test_semdedup_of_a_cluster_keeps_the_hardest() -> None:
     angles = np.radians([0, 10, 20, 90, 4])  # one cluster: its centroid lies at about 23 degrees
     vectors = np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
