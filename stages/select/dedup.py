@@ -14,8 +14,8 @@ from curate import order
 from curate.contracts import Columns, PoolFact, Relation, Scan, Selection, Spread, State
 from curate.schema import hash_words
 from stages.select.components import connected
-from stages.select.hamming import Blocks, bands, choose_blocks, pairs_in_bands, spanning_forest
-from stages.select.looks import HASHES, present, same_color
+from stages.select.hamming import Blocks, Looks, bands, choose_blocks, connect_in_bands
+from stages.select.looks import HASHES, present
 
 STANDING: Final = ("preference", "uid_high", "uid_low", "position")
 """Columns of a member of a group; the lowest comes first. `position` is int64, the others uint64."""
@@ -228,11 +228,10 @@ def _near(distance: int, color: int | None, blocks: Blocks, table: pa.Table) -> 
     looks = table.filter(pa.array(banded))
     position = looks["a"].to_numpy()
     hashes = np.column_stack([looks[f"word{i}"].to_numpy() for i in range(blocks.bits // 64)])
-    pairs = pairs_in_bands(hashes, looks["first"].to_numpy(), blocks, distance)
-    if color is not None:
-        colors = looks["color"].to_numpy()
-        pairs = (pair[same_color(colors[pair[:, 0]], colors[pair[:, 1]], color)] for pair in pairs)
-    found = position[spanning_forest(pairs)]
+    chains = Looks(hashes, distance, looks["color"].to_numpy(), 255 if color is None else color, position)
+    connect_in_bands(chains, looks["first"].to_numpy(), blocks)
+    linked = position[np.column_stack([np.arange(len(position)), chains.root])]
+    found = np.unique(linked[linked[:, 0] != linked[:, 1]], axis=0)
     rest = table.filter(pa.array(~banded)).select(["a", "b", *STANDING[:-1]])
     return pa.concat_tables([rest, pa.table({"a": found[:, 0], "b": found[:, 1]})], promote_options="default")
 

@@ -8,7 +8,7 @@ blocks is one of distance + 1: out of core, hashes meet by it (`bands`), and the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import combinations
+from itertools import combinations, product
 from math import comb
 from typing import Final, NamedTuple
 
@@ -21,7 +21,10 @@ FLAT_SHARE: Final = 3 / 32
 """A hash with a lower share of ones, or of zeros, comes from a flat or evenly graded image and says nothing of it."""
 HELD_PAIRS: Final = 1 << 20
 """Pairs (of 16 bytes) that are held before they are reduced to a forest."""
-
+COMPARED: Final = 1 << 16
+"""Pairs (of some 50 bytes) that are compared at a time."""
+CROWD: Final = 64
+"""Hashes that share a key above which they are divided by colour first."""
 
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Hashes, uint64 (n, words); the allowance of each; and indexes of some of them."""
@@ -88,28 +91,92 @@ def bands(hashes: np.ndarray, blocks: Blocks) -> Iterator[tuple[int, np.ndarray]
         yield first, _block(hashes, blocks, first)
 
 
-def pairs_in_bands(hashes: np.ndarray, firsts: np.ndarray, blocks: Blocks, distance: int) -> Iterator[np.ndarray]:
-    """Index pairs, int64 (m, 2), of rows with equal `firsts` and bits of that block that are `alike`; some repeatedly.
+class Looks:
+    """Hashes with mean colours, and which of them chains of near pairs have connected so far.
 
-    Hashes are uint64 (n, words); a row stands for a hash in one of its bands.
+    Near are hashes, uint64 (n, words), that are `alike`, with colours, uint64 (n,) as 0xRRGGBB, that differ by at most
+    `limit` levels in each channel. Rows of the same `items`, int64 (n,), are connected from the beginning.
     """
-    allowed = allowance(hashes, distance)
+
+    def __init__(self, hashes: np.ndarray, distance: int, colors: np.ndarray, limit: int, items: np.ndarray) -> None:
+        """`distance`: the bits that may differ."""
+        self.hashes, self.distance, self.limit = hashes, distance, limit
+        self.allowed = allowance(hashes, distance)
+        self.channels = ((colors[:, None] >> np.array([16, 8, 0], np.uint64)) & np.uint64(255)).astype(np.int16)
+        _, first, item = np.unique(items, return_index=True, return_inverse=True)
+        self.root = first[item]
+        """int64 (n,): a row for each chain, the same for all of it."""
+        self._place = np.empty(len(hashes), np.int64)
+
+    def connect(self, runs: np.ndarray, rows: np.ndarray) -> None:
+        """Connects near rows that stand in one run of equal numbers, `runs`, int64 (m,) like `rows`.
+
+        Neighbours are compared first, then ever farther rows, but none that are connected already; a run that is
+        connected as a whole is done with, so what is all alike takes about as many comparisons as it has members.
+        """
+        if not len(rows):
+            return
+        before = self.root[rows]
+        self._place[before] = np.arange(len(rows))  # of the rows of a chain, the last
+        place = self._place[before]
+        tree = np.arange(len(rows))  # of such places; flat
+        begins = _begins(runs)
+        sizes = np.diff(np.append(begins, len(runs)))
+        partners = np.repeat(begins + sizes, sizes) - np.arange(len(rows)) - 1
+        hashes, allowed = self.hashes[rows], self.allowed[rows]
+        near = 1
+        while len(left := np.flatnonzero((partners >= near) & np.repeat(_divided(tree[place], begins), sizes))):
+            widths = np.minimum(partners[left] + 1, 2 * near) - near
+            trees = tree[place]
+            for begin, end in _chunks(widths, COMPARED):
+                a = np.repeat(left[begin:end], widths[begin:end])
+                b = spans(left[begin:end] + near, widths[begin:end])
+                apart = trees[a] != trees[b]
+                a, b, _ = _near((hashes, allowed, a[apart]), (hashes, allowed, b[apart]))
+                close = self._same_color(rows[a], rows[b])
+                if close.any():
+                    joined = components([np.column_stack([trees[a[close]], trees[b[close]]])])
+                    tree[joined[:, 0]] = joined[:, 1]
+                    tree = tree[tree]
+                    trees = tree[place]
+            near *= 2
+        self.root[before] = before[tree[place]]
+        self.root = self.root[self.root]
+
+    def _same_color(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.asarray(np.abs(self.channels[a] - self.channels[b]).max(axis=1, initial=0) <= self.limit)
+
+    def cells(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """Colours of rows as numbers of cells, int64 (m,), in eight grids or one: near colours share a cell in some.
+
+        Cells are two limits wide. Half a cell's shift of a channel puts its borders where the cells had their middle.
+        """
+        half = self.limit + 1
+        for shifts in product((0, half) if 2 * half < 256 else (0,), repeat=3):
+            yield ((self.channels[rows] + np.array(shifts)) // (2 * half)) @ np.array([1 << 16, 1 << 8, 1])
+
+
+def connect_in_bands(looks: Looks, firsts: np.ndarray, blocks: Blocks) -> None:
+    """Connects near looks with equal `firsts`, uint64 (n,), and bits of that block; a row is a look in one of its bands."""
     for first in range(blocks.firsts):
         rows = np.flatnonzero(firsts == first)
         if len(rows) < 2:
             continue
-        cut = {i: _block(hashes[rows], blocks, i) for i in range(first, blocks.total)}
+        cut = {i: _block(looks.hashes[rows], blocks, i) for i in range(first, blocks.total)}
         for others in combinations(range(first + 1, blocks.total), blocks.agreeing - 1):
             keys = _joined([(cut[i], blocks.span(i)[1]) for i in (first, *others)])
             by_key = np.argsort(keys, kind="stable")
-            yield from _within_runs(hashes, allowed, keys[by_key], rows[by_key])
+            _connect_by_key(looks, keys[by_key], rows[by_key])
 
 
-def near_pairs(hashes: np.ndarray, distance: int) -> Iterator[np.ndarray]:
-    """Index pairs, int64 (m, 2), of all hashes, uint64 (n, words), that are `alike`; some come repeatedly."""
+def near_forest(hashes: np.ndarray, distance: int) -> np.ndarray:
+    """int64 (m, 2): hashes, uint64 (n, words), and another to which chains of `alike` ones connect each."""
+    items = np.arange(len(hashes))
+    looks = Looks(hashes, distance, np.zeros(len(hashes), np.uint64), 255, items)
     blocks = choose_blocks(len(hashes), distance, 64 * hashes.shape[1])
     for first in range(blocks.firsts):
-        yield from pairs_in_bands(hashes, np.full(len(hashes), first), blocks, distance)
+        connect_in_bands(looks, np.full(len(hashes), first), blocks)
+    return _true(np.column_stack([items, looks.root]))
 
 
 class HashIndex:
@@ -153,8 +220,11 @@ def spanning_forest(pairs: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def _branches(pairs: list[np.ndarray]) -> np.ndarray:
-    found = components(pairs)
-    return found[found[:, 0] != found[:, 1]]
+    return _true(components(pairs))
+
+
+def _true(edges: np.ndarray) -> np.ndarray:
+    return edges[edges[:, 0] != edges[:, 1]]
 
 
 def _chunks(counts: np.ndarray, most: int) -> Iterator[tuple[int, int]]:
@@ -198,17 +268,30 @@ def _joined(parts: list[tuple[np.ndarray, int]]) -> np.ndarray:
     return keys.astype(np.uint16 if width <= 16 else np.uint32 if width <= 32 else np.uint64)
 
 
-def _within_runs(hashes: np.ndarray, allowed: np.ndarray, keys: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Compare each row with the one 1, 2, 3 … places further on, as long as they share the key."""
-    left = np.arange(len(keys) - 1)
-    lag = 1
-    while len(left):
-        left = left[left + lag < len(keys)]
-        left = left[keys[left] == keys[left + lag]]
-        a, b, _ = _near((hashes, allowed, rows[left]), (hashes, allowed, rows[left + lag]))
-        if len(a):
-            yield np.column_stack([a, b])
-        lag += 1
+def _connect_by_key(looks: Looks, keys: np.ndarray, rows: np.ndarray) -> None:
+    """Connects near rows that share a key, by which they are sorted."""
+    begins = _begins(keys)
+    sizes = np.diff(np.append(begins, len(keys)))
+    runs, sizes = np.repeat(np.arange(len(begins)), sizes), np.repeat(sizes, sizes)
+    few, many = (sizes > 1) & (sizes <= CROWD), sizes > CROWD
+    looks.connect(runs[few], rows[few])
+    if many.any():
+        for cells in looks.cells(rows[many]):
+            numbers = (runs[many] << 24) | cells
+            by_cell = np.argsort(numbers, kind="stable")
+            looks.connect(numbers[by_cell], rows[many][by_cell])
+
+
+def _begins(values: np.ndarray) -> np.ndarray:
+    """Where runs of equal values begin."""
+    first = np.ones(len(values), bool)
+    first[1:] = values[1:] != values[:-1]
+    return np.flatnonzero(first)
+
+
+def _divided(trees: np.ndarray, begins: np.ndarray) -> np.ndarray:
+    """Boolean: runs that begin there and have rows of more than one tree."""
+    return np.minimum.reduceat(trees, begins) != np.maximum.reduceat(trees, begins)
 
 
 def _near(left: Rows, right: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -15,8 +15,9 @@ from curate.contracts import Columns
 from curate.scan import MemoryScan
 from filters.duplicates import FirstOfGroup
 from stages.select import hamming
+from stages.select.components import components
 from stages.select.dedup import Duplicates, OnePerGroup
-from stages.select.hamming import alike, choose_blocks, flat, near_pairs, spanning_forest
+from stages.select.hamming import alike, choose_blocks, flat, near_forest, spanning_forest
 from stages.signals.hashes import from_hex, to_hex
 
 BASES = np.random.default_rng(1).integers(0, 2**64, 6, dtype=np.uint64)
@@ -67,11 +68,10 @@ def facts(step: Duplicates, scan: MemoryScan) -> Columns:
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), unique=True, max_size=30), ROWS, st.integers(0, 8))
-def test_near_pairs_are_all_pairs(apart: list[int], rows: list[tuple[int, set[int], int]], distance: int) -> None:
+def test_chains_are_those_of_all_pairs(apart: list[int], rows: list[tuple[int, set[int], int]], distance: int) -> None:
     hashes = np.unique(np.array([*apart, *(flipped(base, bits) for base, bits, _ in rows)], np.uint64))[:, None]
-    found = {tuple(sorted(pair)) for part in near_pairs(hashes, distance) for pair in part.tolist()}
     close = alike(hashes[:, None], hashes[None], distance)
-    assert found == {(i, j) for i, j in zip(*np.nonzero(close), strict=True) if i < j}
+    assert components([near_forest(hashes, distance)]).tolist() == components([np.argwhere(close)]).tolist()
 
 
 @settings(max_examples=40)
@@ -94,12 +94,74 @@ def test_groups_are_components_and_the_best_comes_first(
 
 
 @given(st.lists(st.lists(st.integers(0, 2**64 - 1), min_size=4, max_size=4), max_size=12), ROWS, st.integers(0, 31))
-def test_near_pairs_of_256_bits(apart: list[list[int]], rows: list[tuple[int, set[int], int]], distance: int) -> None:
+def test_chains_of_256_bits(apart: list[list[int]], rows: list[tuple[int, set[int], int]], distance: int) -> None:
     near = [[flipped(base, bits), *BASES[1:4].tolist()] for base, bits, _ in rows]
     hashes = np.unique(np.array([*apart, *near], np.uint64), axis=0)
-    found = {tuple(sorted(pair)) for part in near_pairs(hashes, distance) for pair in part.tolist()}
     close = alike(hashes[:, None], hashes[None], distance)
-    assert found == {(i, j) for i, j in zip(*np.nonzero(close), strict=True) if i < j}
+    assert components([near_forest(hashes, distance)]).tolist() == components([np.argwhere(close)]).tolist()
+
+
+COLORED = st.lists(
+    st.tuples(st.integers(0, 1), st.sets(st.integers(0, 63), max_size=2), st.tuples(*[st.integers(0, 255)] * 3)),
+    min_size=1,
+    max_size=120,
+)
+
+
+@pytest.mark.parametrize("crowd", [1, 8])
+@given(COLORED, st.sampled_from([0, 1, 16, 40, 127, 128, 200, None]), st.integers(1, 3), st.booleans())
+def test_groups_of_hashes_with_colours(
+    crowd: int,
+    rows: list[tuple[int, set[int], tuple[int, int, int]]],
+    limit: int | None,
+    partitions: int,
+    close: bool,
+) -> None:
+    """However many share a hash: as comparing all pairs, in hash and in colour."""
+    hashes = np.array([flipped(base, bits) for base, bits, _ in rows], np.uint64)[:, None]
+    colors = np.array([color for *_, color in rows]) // (4 if close else 1)
+    columns = {
+        "phash": np.array(to_hex(hashes), object),
+        "mean_rgb": np.array([bytes(color).hex() for color in colors.tolist()], object),
+        "uid": np.arange(2 * len(rows)).reshape(-1, 2).astype(np.uint64),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hamming, "CROWD", crowd)
+        patch.setattr(hamming, "COMPARED", 50)
+        found = facts(Duplicates(by="phash", distance=2, color=limit), MemoryScan(columns, 1, partitions))
+    near = alike(hashes[:, None], hashes[None], 2)
+    if limit is not None:
+        near &= np.abs(colors[:, None] - colors[None]).max(axis=2) <= limit
+    assert found["dup_group"].tolist() == lowest(near)
+
+
+def lowest(near: np.ndarray) -> list[int]:
+    """Of each item the lowest that a chain of near ones, boolean (n, n), connects it with."""
+    root = list(range(len(near)))
+    for item, other in components([np.argwhere(near)]).tolist():
+        root[item] = other
+    return root
+
+
+def test_a_template_in_many_colours_is_compared_with_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = 0
+
+    def counted(left: hamming.Rows, right: hamming.Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        nonlocal compared
+        compared += len(left[2])
+        return near(left, right)
+
+    near = hamming._near
+    monkeypatch.setattr(hamming, "_near", counted)
+    draw, n = np.random.default_rng(3), 4000
+    columns = {
+        "phash": np.array([to_hex(BASES[:1])[0]] * n, object),
+        "mean_rgb": np.array([row.tobytes().hex() for row in draw.integers(0, 256, (n, 3), dtype=np.uint8)], object),
+        "uid": draw.integers(0, 2**63, (n, 2)).astype(np.uint64),
+    }
+    found = facts(Duplicates(by="phash", distance=4), MemoryScan(columns, 1, 1))
+    assert compared < 100 * n
+    assert found["dup_size"].max() > n / 2
 
 
 @pytest.mark.parametrize("bits", [64, 256])
