@@ -99,7 +99,8 @@ def pdq(pictures: Sequence[Image.Image]) -> tuple[np.ndarray, np.ndarray]:
     """uint64 (n, 4), first bit first, and quality int32 (n,), of RGB pictures.
 
     Luma, two box filters along each axis (a tent) down to 64x64, the frequencies 1 to 16 of its DCT: one bit each, set
-    above their lower median. Pictures are `bounded` before. Quality counts steps between neighbours of the 64x64, in hundredths of the range.
+    above their lower median. Quality counts steps between neighbours of the 64x64, in hundredths of the range. Pictures
+    are `bounded` before.
     """
     small = np.zeros((len(pictures), 64, 64))
     for i, picture in enumerate(pictures):
