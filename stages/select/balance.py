@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +13,12 @@ from pydantic import Field, model_validator
 
 from curate import order
 from curate.contracts import Columns, PoolFact, Scan, Selection, State
-from curate.errors import MissingExtra
+from curate.errors import MissingExtra, PoolError
 from curate.schema import hash_words
 from stages.select.products import exact, highest, lengths, on_grid, unit
+
+MOST_CLUSTERS: Final = 1 << 24
+"""Clusters that a cap counts, by their numbers: 56 bytes each, so a gigabyte."""
 
 
 class Clusters(PoolFact):
@@ -73,6 +76,9 @@ class ClusterCap(Selection):
     spirit); no cluster gives more than it has, and what it cannot give goes to the others. Of a cluster the lowest
     hashes of (seed, uid) stay, or, with `best`, the highest values of that column. Pairs without a
     cluster, or without a value of `best`, are dropped.
+
+    Clusters have numbers below `MOST_CLUSTERS`; for groups that positions name, as those of duplicates, there is
+    `stages.select.dedup.OnePerGroup`.
     """
 
     column: str = "cluster"
@@ -234,9 +240,15 @@ def cosines_to(rows: np.ndarray, others: np.ndarray, found: np.ndarray) -> np.nd
 
 
 def _member(step: ClusterCap, columns: Columns) -> np.ndarray:
-    """The row's cluster, -1 where there is none or no value to rank by."""
+    """The row's cluster, -1 where there is none or no value to rank by. Raises PoolError for what cannot be counted."""
     clusters = columns[step.column].astype(np.float64)
     missing = np.isnan(clusters)
+    highest_number = clusters.max(initial=0, where=~missing)
+    if highest_number >= MOST_CLUSTERS:
+        raise PoolError(
+            f"{step.column} holds {highest_number:.0f}, and a cap counts clusters by numbers below {MOST_CLUSTERS:,}; "
+            "groups of duplicates are named by positions: use stages.select.dedup.OnePerGroup for those"
+        )
     if step.best:
         missing |= np.isnan(columns[step.best].astype(np.float64))
     return np.where(missing, -1, np.nan_to_num(clusters)).astype(np.int64)

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from curate.errors import PoolError
 from curate.scan import MemoryScan
-from stages.select.balance import ClusterCap, Clusters, nearest, temperature
+from stages.select.balance import MOST_CLUSTERS, ClusterCap, Clusters, nearest, temperature
 
 CLUSTERS = st.lists(st.none() | st.sampled_from([0, 0, 0, 0, 1, 1, 2, 5]), min_size=1, max_size=60)
 SIZES = st.lists(st.integers(0, 5000), min_size=1, max_size=30)
@@ -84,6 +85,14 @@ def test_alpha_zero_takes_equally_and_fills_up_from_the_large() -> None:
     assert temperature(np.array([5, 100, 0, 100]), 0.0, 65).tolist() == [5, 30, 0, 30]
     assert temperature(np.array([1, 1, 1]), 0.0, 2).tolist() == [1, 1, 0]
     assert temperature(np.array([400, 100]), 0.5, 30).tolist() == [20, 10]
+
+
+def test_groups_that_positions_name_are_refused() -> None:
+    groups = np.array([0, 1 << 32, 1 << 32, np.nan])
+    with pytest.raises(PoolError, match=r"dup_group holds 4294967296.*OnePerGroup"):
+        ClusterCap(cap=1, column="dup_group").fit(MemoryScan({"dup_group": groups}), 0)
+    with pytest.raises(PoolError, match="OnePerGroup"):
+        ClusterCap(alpha=0, total=2).fit(MemoryScan({"cluster": np.array([MOST_CLUSTERS])}), 0)
 
 
 def test_the_learned_rule_in_words() -> None:
