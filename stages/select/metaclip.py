@@ -70,7 +70,8 @@ class EntryBalance(Selection):
     def apply(self, columns: Columns, state: State, seed: int) -> np.ndarray:
         """1 for what is drawn, 0 for the rest and for captions that mention nothing."""
         rows, counts, spoken = _mentioned(self, state, columns)
-        kept = 1 - product(rows, 1 - entry_probabilities(counts, state["thresholds"][spoken]), len(columns["uid"]))
+        chances = entry_probabilities(counts, state["thresholds"][spoken])
+        kept = keep_probabilities(rows, chances, len(columns["uid"]))
         return (uniform(seed, columns["uid"], "entries") < kept).astype(np.int64)
 
     def threshold(self, state: State) -> str:
@@ -125,19 +126,12 @@ def entry_probabilities(counts: np.ndarray, t: float | np.ndarray) -> np.ndarray
     return np.asarray(t / np.maximum(counts, t))
 
 
-def keep_probabilities(entries: Sequence[Sequence[int] | None], probabilities: np.ndarray) -> np.ndarray:
-    """1 - prod(1 - p) over each text's entries, float64 (n,); 0 for a text without any."""
-    rows, numbers = mentions(entries)
-    return 1 - product(rows, 1 - probabilities[numbers], len(entries))
+def keep_probabilities(rows: np.ndarray, probabilities: np.ndarray, n: int) -> np.ndarray:
+    """1 - prod(1 - p) over the mentions of each of n texts, float64 (n,); 0 for a text without any.
 
-
-def drawn_texts(entries: np.ndarray, texts: np.ndarray, probabilities: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """MetaCLIP's sampling as first published: a draw in [0, 1) per (entry, text) row of an inverted index.
-
-    A text stays if any of its draws is below its entry's probability; sorted, each once. In distribution this is
-    `keep_probabilities` with one draw per text.
+    Row and p of each mention, (m,) each; rows ascend.
     """
-    return np.unique(texts[draws < probabilities[entries]])
+    return 1 - product(rows, 1 - probabilities, n)
 
 
 def mentions(entries: Sequence[Sequence[int] | None]) -> tuple[np.ndarray, np.ndarray]:
@@ -224,7 +218,7 @@ def _expected(scan: Scan, step: EntryBalance, state: State, thresholds: np.ndarr
 def _kept_of_shard(step: EntryBalance, state: State, thresholds: np.ndarray, columns: Columns) -> list[int]:
     rows, counts, spoken = _mentioned(step, state, columns)
     n = len(columns["uid"])
-    kept = (1 - product(rows, 1 - entry_probabilities(counts, one[spoken]), n) for one in thresholds)
+    kept = (keep_probabilities(rows, entry_probabilities(counts, one[spoken]), n) for one in thresholds)
     return [int(np.rint(chances * _UNIT).astype(np.int64).sum()) for chances in kept]
 
 

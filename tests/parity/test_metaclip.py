@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from stages.select.metaclip import (
-    drawn_texts,
     entry_probabilities,
     keep_probabilities,
+    mentions,
     tail_share,
     tail_threshold,
 )
@@ -51,10 +51,15 @@ def test_balancing(case: dict[str, Any]) -> None:
         assert tail_threshold(np.array(given["counts"]), given["p"]) == expected["t"]
     elif "keep_prob" in expected:
         probabilities = entry_probabilities(np.array(given["counts"]), given["t"])
-        found = keep_probabilities([given["matched_ids"]], probabilities)
+        rows, entries = mentions([given["matched_ids"]])
+        found = keep_probabilities(rows, probabilities[entries], 1)
         assert found[0] == pytest.approx(expected["keep_prob"], rel=1e-12)
     else:
         pairs, draws = np.array(given["inverted_index_entry_text"]), np.array(given["uniform_draw_per_row"])
         probabilities = entry_probabilities(np.array(given["entry_count"]), given["t"])
-        found = drawn_texts(pairs[:, 0], pairs[:, 1], probabilities, draws)
-        assert found.tolist() == expected["kept_text_offsets_sorted_unique"]
+        drawn = (
+            draws < probabilities[pairs[:, 0]]
+        )  # one draw per mention, as the original; each is then sure or hopeless
+        by_text = np.argsort(pairs[:, 1], kind="stable")
+        kept = keep_probabilities(pairs[by_text, 1], drawn[by_text].astype(float), pairs[:, 1].max() + 1)
+        assert np.flatnonzero(kept).tolist() == expected["kept_text_offsets_sorted_unique"]
