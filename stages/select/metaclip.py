@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import partial
@@ -32,7 +33,8 @@ class EntryBalance(Selection):
     draw is a hash of (seed, uid): the same pairs on every run, and a larger `t` only adds pairs. A pair whose
     caption mentions nothing is dropped. Give `t`, or the expected size as a `fraction` of the pairs with entries or as a
     `total`. With `reference` (MetaCLIP 2; Chuang et al. 2025, section 3.3) entries are counted per `lang`, `t` is that
-    language's, and each other language gets the t at which its tail holds the same share of mentions.
+    language's, and each other language gets the t at which its tail holds the same share of mentions: its smallest count
+    at least, so that a size too small for what that leaves is refused, and one between two steps is not exceeded.
     """
 
     column: str = "entries"
@@ -84,10 +86,10 @@ class EntryBalance(Selection):
         return f"t = {t:.6g}, tail {tail:.1%}{others}: {state['expected'][0]:.0f} of {state['matched']} pairs expected"
 
     def _searched(self, scan: Scan, state: State) -> float:
-        """The threshold that is expected to keep as many pairs as wanted, and not more."""
+        """The threshold that is expected to keep as many pairs as wanted, and not more. Raises PoolError for too few."""
         matched = int(state["matched"])
         wanted = float(Fraction(str(self.fraction)) * matched) if self.fraction is not None else float(self.total or 0)
-        low, high = wanted / len(state["keys"]), float(state["counts"].max())  # an entry gives at most t; all stay
+        low, high = self._lowest(scan, state, wanted), float(state["counts"].max())  # at the highest count all stay
         while high > low * (1 + PRECISION):
             tried = np.geomspace(low, high, TRIED)
             sizes = _expected(scan, self, state, self._thresholds(state, tried))
@@ -96,6 +98,19 @@ class EntryBalance(Selection):
                 return high
             low, high = tried[place - 1], tried[place]
         return low
+
+    def _lowest(self, scan: Scan, state: State, wanted: float) -> float:
+        """A threshold that keeps no more than wanted: an entry gives at most t pairs, beside what other languages give."""
+        if self.reference is None:
+            return wanted / len(state["keys"])
+        others = float(_expected(scan, self, state, self._thresholds(state, np.zeros(1)))[0])
+        if wanted <= others:
+            raise PoolError(
+                f"{wanted:g} pairs are too few: with the reference language {self.reference!r} the smallest size is "
+                f"{math.floor(others) + 1}, since other languages keep at least the mentions of their smallest count"
+            )
+        counts = _of(state, _place(state, self.reference))
+        return float(min((wanted - others) / len(counts), counts.min()))  # below its smallest count no tail grows
 
     def _thresholds(self, state: State, t: np.ndarray) -> np.ndarray:
         """Thresholds of all languages, (n, l), for n thresholds of the reference."""
@@ -122,7 +137,7 @@ def tail_threshold(counts: np.ndarray, share: float) -> int:
 
 
 def entry_probabilities(counts: np.ndarray, t: float | np.ndarray) -> np.ndarray:
-    """min(1, t / count), float64 (k,); 1 where nothing was counted."""
+    """min(1, t / count), float64 (k,); 1 where nothing was counted and t is above 0."""
     return np.asarray(t / np.maximum(counts, t))
 
 

@@ -158,6 +158,18 @@ def test_a_size_over_languages() -> None:
     assert state["expected"][0] == pytest.approx(0.5 * state["matched"], rel=0.05)  # other languages move in steps
 
 
+def test_a_size_that_other_languages_exceed_is_refused() -> None:
+    texts: list[list[int] | None] = [*[[0]] * 100, *[[1]] * 10, *[[2]] * 20]
+    scan = pool(texts, 2, ["en"] * 100 + ["de"] * 10 + ["de"] * 20)  # of German 10 and half of 20 stay at least
+    for step in (EntryBalance(total=20, reference="en"), EntryBalance(fraction=0.1, reference="en")):
+        with pytest.raises(PoolError, match="the smallest size is 21"):
+            step.fit(scan, 0)
+    for total in (21, 22, 25):
+        state = EntryBalance(total=total, reference="en").fit(scan, 0)
+        assert state["expected"][0] == pytest.approx(total, rel=2e-4)
+        assert state["expected"][0] <= total + 1e-6
+
+
 def test_a_reference_that_nobody_speaks() -> None:
     with pytest.raises(PoolError, match="'fr'"):
         EntryBalance(t=5, reference="fr").fit(pool([[1], [2]], lang=["en", "de"]), 0)
