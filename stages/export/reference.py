@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import tarfile
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
@@ -81,23 +84,35 @@ def write_reference(
 ) -> tuple[int, int]:
     """Write the reference of images; returns how many are in it, and how many could not be read.
 
-    `signals` need an image and no column. Raises PoolError where there is no image.
+    `signals` need an image and no column. `out` appears whole or stays as it was. Raises PoolError where there is no
+    image.
     """
+    temporary = out.with_name(f".{out.name}-{uuid.uuid4().hex}")  # on the same disk; no name of a Parquet file
+    try:
+        written, unreadable = _write(temporary, paths, benchmark, signals)
+        if not written + unreadable:
+            raise PoolError(f"there is no image to make {out} of: name images, folders of them, or tars")
+        os.replace(temporary, out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return written, unreadable
+
+
+def _write(path: Path, paths: Iterable[Path], benchmark: str, signals: Sequence[Signal]) -> tuple[int, int]:
     written = unreadable = 0
-    writer: pq.ParquetWriter | None = None
     held: list[Item] = []
-    for item in chain(_items(paths), [None]):
-        if item is not None:
-            held.append(item)
-        if held and (item is None or len(held) == BATCH):
-            table = _described(held, benchmark, signals)
-            writer = writer or pq.ParquetWriter(out, table.schema, compression="zstd")
-            writer.write_table(table)
-            written, unreadable = written + table.num_rows, unreadable + len(held) - table.num_rows
-            held = []
-    if writer is None:
-        raise PoolError(f"there is no image to make {out} of: name images, folders of them, or tars")
-    writer.close()
+    with ExitStack() as files:
+        writer: pq.ParquetWriter | None = None
+        for item in chain(_items(paths), [None]):
+            if item is not None:
+                held.append(item)
+            if held and (item is None or len(held) == BATCH):
+                table = _described(held, benchmark, signals)
+                if writer is None:
+                    writer = files.enter_context(pq.ParquetWriter(path, table.schema, compression="zstd"))
+                writer.write_table(table)
+                written, unreadable = written + table.num_rows, unreadable + len(held) - table.num_rows
+                held = []
     return written, unreadable
 
 

@@ -72,6 +72,24 @@ def test_nothing_to_read(tmp_path: Path) -> None:
         write_reference([tmp_path / "a.tar"], "toys", tmp_path / "out.parquet")
 
 
+def test_a_reference_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reference, "BATCH", 1)
+    images, folder = tmp_path / "images", tmp_path / "references"
+    images.mkdir()
+    folder.mkdir()
+    (images / "0.png").write_bytes(picture(0))
+    out = folder / "out.parquet"
+    write_reference([images], "toys", out)
+    before = out.read_bytes()
+    (images / "1.png").write_bytes(picture(1))
+    with pytest.raises(PoolError, match="no folder"):  # after two batches
+        write_reference([images, tmp_path / "none"], "toys", out)
+    assert out.read_bytes() == before
+    assert list(folder.iterdir()) == [out]
+    assert write_reference([images], "toys", out) == (2, 0)
+    assert pq.read_table(out).num_rows == 2
+
+
 def test_records_of_a_pool(tmp_path: Path) -> None:
     records = [
         Record(
