@@ -132,7 +132,9 @@ class Looks:
                 a = np.repeat(left[begin:end], widths[begin:end])
                 b = spans(left[begin:end] + near, widths[begin:end])
                 apart = trees[a] != trees[b]
-                a, b, _ = _near((hashes, allowed, a[apart]), (hashes, allowed, b[apart]))
+                if not apart.all():
+                    a, b = a[apart], b[apart]
+                a, b, _ = _near((hashes, allowed, a), (hashes, allowed, b))
                 close = self._same_color(rows[a], rows[b])
                 if close.any():
                     joined = components([np.column_stack([trees[a[close]], trees[b[close]]])])
