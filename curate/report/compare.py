@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
@@ -19,9 +20,16 @@ CHARTS: Final = 24
 
 
 def write_page(comparison: Comparison) -> str:
-    """Write `compare/<a>_<b>/compare.html` under the root of the second run, atomically; returns its path or URL."""
+    """Write `compare/<a>~<b>/compare.html` under the root of the second run, atomically; returns its path or URL.
+
+    No name of a run holds a `~` or an `@`, so each pair has a folder of its own. A first run from another root is
+    `<a>@<digest>` there, by the first eight digits of the sha256 of its root: the second root may have a run of its name.
+    """
     one, two = comparison.runs
-    path = f"compare/{one.name}_{two.name}/compare.html"
+    first = one.name
+    if one.storage.root != two.storage.root:
+        first += f"@{hashlib.sha256(one.storage.root.encode()).hexdigest()[:8]}"
+    path = f"compare/{first}~{two.name}/compare.html"
     two.storage.write(path, render(comparison).encode())
     return two.storage.url(path)
 

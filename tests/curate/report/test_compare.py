@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ import yaml
 import curate
 from curate.comparison import Comparison
 from curate.inspect import Run
-from curate.report.compare import render, text
+from curate.report.compare import render, text, write_page
 
 Measure = Callable[..., Any]
 
@@ -88,3 +91,26 @@ def test_in_the_terminal_names_are_shown_as_they_are(found: Comparison) -> None:
     shown = text(found)
     assert "<b>narrow</b>[/]" in shown
     assert f"Jaccard {found.jaccard:.4f}" in shown
+
+
+def test_each_pair_of_runs_has_a_page_of_its_own(found: Comparison, tmp_path: Path) -> None:
+    """Also where underscores, or two roots, make equal names."""
+
+    def at(folder: str, name: str) -> Run:
+        """A finished run, copied to another root and name."""
+        run = found.runs[0]
+        root = tmp_path / folder
+        shutil.copytree(run.storage.path("pool"), root / "pool", dirs_exist_ok=True)
+        shutil.copytree(run.storage.path(run.folder), root / "runs" / name, dirs_exist_ok=True)
+        return curate.open_run(name, str(root))
+
+    pairs = [
+        (at("x", "a_b"), at("x", "c")),
+        (at("x", "a"), at("x", "b_c")),
+        (at("y", "a"), at("x", "b_c")),
+        (at("z", "a"), at("x", "b_c")),
+    ]
+    pages = [Path(write_page(replace(found, runs=pair))) for pair in pairs]
+    assert len({*pages}) == 4
+    assert all(page.is_file() and page.is_relative_to(tmp_path / "x" / "compare") for page in pages)
+    assert pages[1] == tmp_path / "x" / "compare" / "a~b_c" / "compare.html"
