@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,8 @@ SUFFIXES: Final = (".csv", ".parquet")
 
 @dataclass(frozen=True)
 class Labels:
-    """Names, sorted, and what each is worth. `by`: `uid` (names are pairs of uint64) or `key` (names are strings)."""
+    """Names, sorted, and what each is worth. `by`: `uid` (names are bytes of 16) or `key` (names are strings, in an
+    array of objects: one long key does not widen the others)."""
 
     by: str
     names: np.ndarray
@@ -27,7 +29,7 @@ class Labels:
 
     def of(self, columns: Columns) -> np.ndarray:
         """float64 (n,): 0 to 1; NaN for a row that nobody labelled."""
-        wanted = _packed(columns["uid"]) if self.by == "uid" else np.array([key or "" for key in columns["key"]], "U")
+        wanted = _packed(columns["uid"]) if self.by == "uid" else _texts(columns["key"].tolist())
         at = np.minimum(np.searchsorted(self.names, wanted), len(self.names) - 1)
         return np.where(self.names[at] == wanted, self.values[at], np.nan)
 
@@ -44,7 +46,7 @@ def read_labels(path: str, by: str, column: str) -> Labels:
     values = np.asarray(pc.cast(table[column], pa.float64()).to_numpy(), np.float64)
     if not len(values) or not np.isfinite(values).all() or values.min() == values.max():
         raise RecipeError(f"{path}: the column {column!r} must hold numbers, at least two different ones")
-    names = _uids(table["uid"], path) if by == "uid" else np.array(table["key"].cast(pa.string()).to_pylist(), "U")
+    names = _uids(table["uid"], path) if by == "uid" else _texts(table["key"].cast(pa.string()).to_pylist())
     unique, inverse = np.unique(names, return_inverse=True)
     scaled = (values - values.min()) / (values.max() - values.min())
     return Labels(by, unique, np.bincount(inverse, scaled) / np.bincount(inverse))
@@ -76,6 +78,13 @@ def _uids(column: pa.ChunkedArray, path: str) -> np.ndarray:
     if None in found:
         raise RecipeError(f"{path}: {column[found.index(None)].as_py()!r} is no uid of 32 hexadecimal digits")
     return _packed(uid_words(pa.array(found, pa.binary(16))))
+
+
+def _texts(keys: Sequence[str | None]) -> np.ndarray:
+    """object (n,); '' stands for none."""
+    found = np.empty(len(keys), object)
+    found[:] = [key or "" for key in keys]
+    return found
 
 
 def _packed(words: np.ndarray) -> np.ndarray:

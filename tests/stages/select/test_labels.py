@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,19 @@ def test_by_key_zeros_stay_and_parquet_is_read_too(tmp_path: Path) -> None:
     parquet = read_labels(str(tmp_path / "l.parquet"), "key", "label")
     for labels in (csv, parquet):
         assert np.array_equal(labels.of(rows), [1.0, np.nan, np.nan, 0.0], equal_nan=True)
+
+
+def test_a_long_key_costs_its_own_length_only(tmp_path: Path) -> None:
+    keys = [f"{i:04d}" for i in range(2000)]
+    path = write(tmp_path / "l.csv", "key,label\n" + "".join(f"{key},{i % 2}\n" for i, key in enumerate(keys)))
+    rows = {"key": np.array([*keys, "k" * 50_000, "0001\0"], object)}
+    labels = read_labels(path, "key", "label")
+    tracemalloc.start()
+    found = labels.of(rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
+    assert np.array_equal(found, [*[float(i % 2) for i in range(2000)], np.nan, np.nan], equal_nan=True)
 
 
 @pytest.mark.parametrize(
