@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,8 @@ class Quality(PoolFact):
     (`lang`, `caption_faults`) by value, embeddings linearly. How well it does is measured on rows that it did not see:
     the labelled rows fall into `folds` by a hash of (seed, uid), and each is scored by a model of the others.
     """
+
+    version: ClassVar[int] = 2
 
     labels: str = Field(description="CSV or Parquet file with a column of names and one of labels")
     by: Literal["uid", "key"] = Field(default="uid", description="its names, also the column's")
@@ -66,7 +68,8 @@ class Quality(PoolFact):
     def compute(self, columns: Columns, state: State) -> dict[str, Sequence[Any] | np.ndarray]:
         """Row by row from the stored columns."""
         model = _from_state(state, self.features)
-        parts = model.parts({name: _feature(columns[name]) for name in self.features})
+        numbers = {name for name, term in model.terms.items() if isinstance(term, Number)}
+        parts = model.parts({name: _feature(columns[name], name in numbers) for name in self.features})
         odds = model.prior + np.sum(list(parts.values()), axis=0)
         rows = len(odds)
         same = {"quality_prior": np.full(rows, model.prior), "quality_auc": np.full(rows, state["auc"])}
@@ -93,21 +96,29 @@ def labelled(
         )
     uid = columns["uid"]
     order = np.lexsort((columns["position"], uid[:, 1], uid[:, 0]))
-    return uid[order], columns["label"][order], {name: columns[name][order] for name in names}
+    return uid[order], columns["label"][order], {name: _feature(columns[name][order]) for name in names}
 
 
 def _labelled_rows(labels: Labels, names: tuple[str, ...], columns: Columns) -> dict[str, np.ndarray]:
     values = labels.of(columns)
     rows = np.flatnonzero(np.isfinite(values))
     ids = {"uid": columns["uid"][rows], "position": columns["position"][rows], "label": values[rows]}
-    return {**ids, **{name: _feature(columns[name][rows]) for name in names}}
+    return {**ids, **{name: columns[name][rows] for name in names}}
 
 
-def _feature(values: np.ndarray) -> np.ndarray:
-    """Numbers as float64 (n,), NaN where missing or not finite; embeddings and texts as they are."""
-    if values.ndim == 2 or values.dtype == object:
+def _feature(values: np.ndarray, number: bool = False) -> np.ndarray:
+    """Numbers as float64 (n,), NaN where missing or not finite; embeddings and texts as they are.
+
+    Booleans are numbers, also with nulls among them, when a column holds objects. One of nulls alone is a number if a
+    model says so (`number`).
+    """
+    if values.ndim == 2:
         return values
-    numbers = values.astype(np.float64)
+    if values.dtype == object:
+        known = [value for value in values.tolist() if value is not None]
+        if not number and not (known and all(isinstance(value, bool | int | float) for value in known)):
+            return values
+    numbers = values.astype(np.float64)  # None becomes NaN
     return np.where(np.isfinite(numbers), numbers, np.nan)
 
 

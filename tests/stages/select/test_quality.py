@@ -73,6 +73,26 @@ def test_shards_and_their_order_do_not_show(tmp_path: Path) -> None:
         assert np.array_equal(values, two[name]), name
 
 
+@pytest.mark.parametrize("learned_with_nulls", [True, False])
+def test_a_boolean_is_a_number_with_nulls_or_without(tmp_path: Path, learned_with_nulls: bool) -> None:
+    pool, good = columns()
+    whole, gaps = good.copy(), good.astype(object)
+    gaps[3::7] = None
+    gaps[:100] = None  # shards of nulls alone, and some without any
+    gaps[150:400] = good[150:400]
+    step = quality(write_labels(tmp_path / "l.csv", good), features=("fine", "words"))
+    learned, other = (gaps, whole) if learned_with_nulls else (whole, gaps)
+    state = MemoryScan({**pool, "fine": learned}, shards=6).fit(step)
+    for values in (learned, other, np.full(ROWS, None, object)):
+        part = np.asarray(step.compute({**pool, "fine": values}, state)["quality_fine"])
+        for value, sign in ((True, 1), (False, -1)):
+            assert (
+                np.sign(part[[i for i in range(ROWS) if values[i] is not None and values[i] == value]]) == sign
+            ).all()
+        nulls = [i for i in range(ROWS) if values[i] is None]
+        assert len(np.unique(part[nulls])) == bool(nulls)
+
+
 def test_labels_by_uid_are_the_same_labels(tmp_path: Path) -> None:
     pool, good = columns()
     rows = range(0, ROWS, 2)
