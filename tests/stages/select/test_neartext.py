@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from benchmarks.data import captions_planted
 from curate.contracts import Columns
 from curate.scan import MemoryScan
 from stages.select import neartext
@@ -131,6 +132,12 @@ def test_what_is_left_has_no_duplicates(captions: list[str | None]) -> None:
     assert kept.tolist() == (found["text_rank"] == 0).tolist()
     again = MemoryScan({name: values[kept] for name, values in scan.columns.items() if name != "position"})
     assert (facts(step, again)["text_size"] == 1).all()
+
+
+def test_groups_of_planted_captions_are_those_of_all_pairs() -> None:
+    texts, _ = captions_planted.captions(4000)
+    scan = MemoryScan({"text": np.array(texts, object)}, shards=3, partitions=2)
+    assert facts(NearDuplicateText(), scan)["text_group"].tolist() == captions_planted.groups(texts)
 
 
 def test_minhash_adds_nothing_and_finds_what_is_very_similar() -> None:
