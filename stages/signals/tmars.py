@@ -17,6 +17,7 @@ from pydantic import Field
 from curate.contracts import Batch, ImageLevel, Lane, Signal
 from curate.errors import ModelError
 from curate.models.text_detector import Head, text_detector
+from stages.signals.hashes import bounded
 from stages.signals.ocr import area
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ class MaskedSimilarity(Signal):
     image: ClassVar[ImageLevel | None] = "thumb"
     lane: ClassVar[Lane] = "model"
     cost: ClassVar[float] = 60.0
+    version: ClassVar[int] = 2
 
     model: str = Field(default="default", description="the model spec of the similarity that is read")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -219,8 +221,22 @@ def cover(image: Image, mask: np.ndarray, fill: str, colour: tuple[int, int, int
     if fill == "inpaint":
         radius = 3.0
         return images.fromarray(cv2.inpaint(pixels, mask.astype(np.uint8), radius, cv2.INPAINT_TELEA))
-    if fill == "blur":  # by a tenth of the longer side, which leaves no letter of any size
-        pixels[mask] = cv2.GaussianBlur(pixels, (0, 0), max(pixels.shape[:2]) / 10)[mask]
+    if fill == "blur":
+        pixels[mask] = _blurred(image)[mask]
     else:
         pixels[mask] = colour if fill == "constant" else pixels.mean(axis=(0, 1)).round().astype(np.uint8)
     return images.fromarray(pixels)
+
+
+def _blurred(image: Image) -> np.ndarray:
+    """uint8 (height, width, 3), blurred by a tenth of the longer side, which leaves no letter of any size.
+
+    Beyond a side's own length a blur changes nothing more; banners are `bounded` before, as a kernel has a size too.
+    """
+    import cv2
+    from PIL import Image as images
+
+    small, reach = bounded(image), max(image.size) / 10
+    across, down = (min(reach, side) * px / side for side, px in zip(image.size, small.size, strict=True))
+    blurred = cv2.GaussianBlur(np.asarray(small), (0, 0), across, sigmaY=down)
+    return np.asarray(images.fromarray(blurred).resize(image.size, images.Resampling.BILINEAR))

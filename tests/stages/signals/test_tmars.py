@@ -83,6 +83,28 @@ def test_a_frame_is_the_padded_image_scaled_but_for_the_edge(size: tuple[int, in
         assert apart.max() == 0
 
 
+def test_a_blur_is_opencvs_and_bounded_for_banners(monkeypatch: pytest.MonkeyPatch) -> None:
+    import cv2
+
+    image = poster()
+    mask = np.ones((image.height, image.width), bool)
+    expected = cv2.GaussianBlur(np.array(image), (0, 0), max(image.size) / 10)
+    assert (np.asarray(cover(image, mask, "blur", (0, 0, 0))) == expected).all()
+    widths: list[float] = []
+    blur = cv2.GaussianBlur
+
+    def noted(pixels: np.ndarray, kernel: tuple[int, int], across: float, sigmaY: float) -> np.ndarray:
+        widths.extend([across, sigmaY])
+        return blur(pixels, kernel, across, sigmaY=sigmaY)
+
+    monkeypatch.setattr(cv2, "GaussianBlur", noted)
+    for size in [(5, 65_500), (65_500, 5)]:
+        covered = cover(poster().resize(size), np.ones(size[::-1], bool), "blur", (0, 0, 0))
+        assert covered.size == size
+        assert np.asarray(covered).std(axis=(0, 1)).max() < 64
+    assert max(widths) < 2048
+
+
 def test_text_is_found_where_it_stands_and_a_photo_has_none() -> None:
     from skimage import data
 
