@@ -98,12 +98,16 @@ class RapidDetector:
 
     def __init__(self, side: int) -> None:
         """`side`: px that the longer side is reduced to; a smaller image stays as it is."""
+        self._side = side
         self._stage = rapidocr_stage(
             {"Global.use_rec": False, "Det.limit_side_len": side, "Det.limit_type": "max"},
         )
 
     def __call__(self, pixels: np.ndarray) -> Found:
-        """In reading order. Trained on BGR."""
+        """In reading order. Trained on BGR. A strip that has no line's height left when its length is reduced has no text:
+        rapidocr would blow it up to a square."""
+        if max(pixels.shape[:2]) > self._side * min(pixels.shape[:2]):
+            return Found(np.zeros((0, 4, 2), np.float32), np.zeros(0, np.float32))
         found = self._stage(np.ascontiguousarray(pixels[:, :, ::-1]))
         if found.boxes is None or len(found.boxes) == 0:
             return Found(np.zeros((0, 4, 2), np.float32), np.zeros(0, np.float32))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from curate.errors import ModelError
-from curate.models.text_detector import text_detector
+from curate.models.text_detector import RapidDetector, text_detector
 
 
 def network(path: Path, head: str) -> str:
@@ -68,3 +68,8 @@ def test_a_detector_that_cannot_be_used_says_why(tmp_path: Path) -> None:
     spec = network(tmp_path / "fast.onnx", "fast")
     with pytest.raises(ModelError, match="none of the head 'craft'"):
         text_detector(spec, "craft")(np.zeros((512, 512, 3), np.uint8))
+
+
+def test_a_strip_of_a_million_pixels_has_no_text() -> None:
+    found = RapidDetector(480)(np.full((1, 1_000_000, 3), 255, np.uint8))
+    assert found.quads.shape == (0, 4, 2)
