@@ -43,7 +43,10 @@ def read_labels(path: str, by: str, column: str) -> Labels:
     table = _read(label_file(path))
     if not {by, column} <= set(table.column_names):
         raise RecipeError(f"{path}: labels need the columns {by!r} and {column!r}, not {table.column_names}")
-    values = np.asarray(pc.cast(table[column], pa.float64()).to_numpy(), np.float64)
+    try:
+        values = np.asarray(pc.cast(table[column], pa.float64()).to_numpy(), np.float64)
+    except pa.ArrowInvalid as error:
+        raise RecipeError(f"{path}: the column {column!r} must hold numbers, such as 0 for bad and 1 for good") from error
     if not len(values) or not np.isfinite(values).all() or values.min() == values.max():
         raise RecipeError(f"{path}: the column {column!r} must hold numbers, at least two different ones")
     names = _uids(table["uid"], path) if by == "uid" else _texts(table["key"].cast(pa.string()).to_pylist())

@@ -61,6 +61,7 @@ def test_a_long_key_costs_its_own_length_only(tmp_path: Path) -> None:
         ("uid,label\nxyz,1\n" + UIDS[0] + ",0\n", "'xyz' is no uid"),
         (f"uid,label\n{UIDS[0]},1\n", "at least two different"),
         (f"uid,label\n{UIDS[0]},1\n{UIDS[1]},\n", "must hold numbers"),
+        (f"uid,label\n{UIDS[0]},good\n{UIDS[1]},bad\n", "such as 0 for bad"),
         (f"uid,other\n{UIDS[0]},1\n", "need the columns 'uid' and 'label'"),
         ("uid,label\n", "at least two different"),
         ("", "cannot be read"),
