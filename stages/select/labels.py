@@ -46,7 +46,9 @@ def read_labels(path: str, by: str, column: str) -> Labels:
     try:
         values = np.asarray(pc.cast(table[column], pa.float64()).to_numpy(), np.float64)
     except pa.ArrowInvalid as error:
-        raise RecipeError(f"{path}: the column {column!r} must hold numbers, such as 0 for bad and 1 for good") from error
+        raise RecipeError(
+            f"{path}: the column {column!r} must hold numbers, such as 0 for bad and 1 for good"
+        ) from error
     if not len(values) or not np.isfinite(values).all() or values.min() == values.max():
         raise RecipeError(f"{path}: the column {column!r} must hold numbers, at least two different ones")
     names = _uids(table["uid"], path) if by == "uid" else _texts(table["key"].cast(pa.string()).to_pylist())
