@@ -3,6 +3,7 @@ error is."""
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -106,7 +107,8 @@ def _matches(pattern: str, suffix: str) -> tuple[str, list[tuple[str, str, str]]
 
 
 def filesystem(path: str) -> tuple[Any, str]:
-    """The fsspec filesystem of a path or URL, and the path inside it."""
+    """The fsspec filesystem of a path or URL, and the path inside it; a local one without `..`, so that equal files have
+    equal names."""
     try:
         fs, inside = fsspec.core.url_to_fs(path)
     except ImportError as error:
@@ -114,7 +116,7 @@ def filesystem(path: str) -> tuple[Any, str]:
         raise MissingExtra({"s3": "s3fs", "gs": "gcsfs"}.get(protocol, protocol), "s3") from error
     except ValueError as error:
         raise PoolError(f"{path}: no folder or URL that fsspec knows: {error}") from error
-    return fs, inside
+    return fs, os.path.normpath(inside) if is_local(fs) else inside
 
 
 def unstrip(fs: Any, path: str) -> str:

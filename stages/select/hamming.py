@@ -7,7 +7,7 @@ blocks is one of distance + 1: out of core, hashes meet by it (`bands`), and the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import combinations, product
 from math import comb
 from typing import Final, NamedTuple
@@ -205,24 +205,6 @@ class HashIndex:
                 at = order[spans(low[begin:end], count)]
                 query = np.repeat(np.arange(begin, end), count)
                 yield np.column_stack(_near((queries, allowed, query), (self._hashes, self._allowed, at)))
-
-
-def spanning_forest(pairs: Iterable[np.ndarray]) -> np.ndarray:
-    """int64 (m, 2): items that pairs connect with a lower one, and the lowest that they are connected with.
-
-    Holds `HELD_PAIRS` and a forest in memory, however many pairs there are.
-    """
-    held, count = [np.zeros((0, 2), np.int64)], 0
-    for found in pairs:
-        held.append(found)
-        count += len(found)
-        if count > HELD_PAIRS:
-            held, count = [_branches(held)], 0
-    return _branches(held)
-
-
-def _branches(pairs: list[np.ndarray]) -> np.ndarray:
-    return _true(components(pairs))
 
 
 def _true(edges: np.ndarray) -> np.ndarray:

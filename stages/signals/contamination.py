@@ -36,6 +36,7 @@ class Contamination(Signal):
     (Chowdhery et al. 2022, "PaLM", section 8).
     """
 
+    version: ClassVar[int] = 2
     lane: ClassVar[Lane] = "model"  # in long-lived workers, which keep the indexes; and after the images' hashes
     cost: ClassVar[float] = 1.0
 

@@ -17,7 +17,7 @@ signatures = column.flatten().to_numpy().reshape(-1, 128)
 root = list(range(len(signatures)))
 
 
-def find(i):
+def find(i: int) -> int:
     """The root of a tree, whose branches are halved on the way."""
     while root[i] != i:
         root[i] = root[root[i]]

@@ -21,7 +21,7 @@ with index.insertion_session() as session:
 root = list(range(len(texts)))
 
 
-def find(i):
+def find(i: int) -> int:
     """The root of a tree, whose branches are halved on the way."""
     while root[i] != i:
         root[i] = root[root[i]]

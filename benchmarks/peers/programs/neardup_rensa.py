@@ -20,7 +20,7 @@ for number, text in enumerate(texts):
 root = list(range(len(texts)))
 
 
-def find(i):
+def find(i: int) -> int:
     """The root of a tree, whose branches are halved on the way."""
     while root[i] != i:
         root[i] = root[root[i]]

@@ -49,6 +49,11 @@ def test_names_files_by_folder_glob_range_and_list(folder: Path) -> None:
     assert names((f"{folder}/00002.tar", f"{folder}/0000[01].tar", f"{folder}/*.tar")) == [every[2], *every[:2]]
 
 
+def test_a_way_through_another_folder_names_the_same_files(folder: Path) -> None:
+    (folder / "recipes").mkdir()
+    assert Webdataset(path=f"{folder}/recipes/../*.tar").units() == Webdataset(path=f"{folder}/*.tar").units()
+
+
 def test_names_outlive_a_move_and_growth(folder: Path, tars: dict[str, bytes]) -> None:
     for part in ("x", "y"):
         (folder / "old" / part).mkdir(parents=True)

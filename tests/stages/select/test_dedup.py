@@ -17,7 +17,7 @@ from filters.duplicates import FirstOfGroup
 from stages.select import hamming
 from stages.select.components import components
 from stages.select.dedup import Duplicates, OnePerGroup
-from stages.select.hamming import alike, choose_blocks, flat, near_forest, spanning_forest
+from stages.select.hamming import alike, choose_blocks, flat, near_forest
 from stages.signals.hashes import from_hex, to_hex
 
 BASES = np.random.default_rng(1).integers(0, 2**64, 6, dtype=np.uint64)
@@ -175,16 +175,6 @@ def test_blocks_of_large_pools(bits: int, distance: int) -> None:
         assert max(width for _, width in spans) <= 64
         assert blocks.firsts == distance + 1
     assert choose_blocks(10**9, distance, bits).agreeing >= choose_blocks(10**4, distance, bits).agreeing
-
-
-def test_a_forest_of_more_pairs_than_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hamming, "HELD_PAIRS", 50)
-    items = np.random.default_rng(2).permutation(1000)
-    pairs = [np.column_stack([items[i : i + 9], items[i + 1 : i + 10]]) for i in range(0, 990, 9)]
-    forest = spanning_forest(iter(pairs))
-    linked = np.unique(np.concatenate(pairs))
-    assert forest[:, 0].tolist() == linked[1:].tolist()
-    assert set(forest[:, 1].tolist()) == {int(linked[0])}
 
 
 @settings(max_examples=40)
