@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from datatrove.pipeline.writers import ParquetWriter
 from datatrove.utils.hashing import HashConfig
 
 begin = time.perf_counter()
-source, work = Path(sys.argv[1]), Path("datatrove").absolute()
+# A folder of its own for each run: datatrove skips what an earlier one has completed.
+source, work = Path(sys.argv[1]), Path(tempfile.mkdtemp(prefix="datatrove-", dir=".")).absolute()
 config = MinhashConfig(hash_config=HashConfig(precision=64), num_buckets=16, hashes_per_bucket=8, n_grams=2)
 reader = ParquetReader(str(source.parent), glob_pattern=source.name, id_key="uid")
 stages = {
