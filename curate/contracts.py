@@ -46,6 +46,9 @@ DECODED: tuple[ImageLevel, ...] = ("luma", "thumb", "full")
 
 Lane = Literal["cpu", "model"]
 
+Kind = Literal["document", "text", "image"]
+"""What a row of a pool of documents is: a document, or a node of one."""
+
 
 class Step(BaseModel):
     """One entry of a recipe: `step: filters.text.CaptionLength` plus this class's fields."""
@@ -54,8 +57,15 @@ class Step(BaseModel):
 
     needs: ClassVar[tuple[str, ...]] = ()
     """Columns that the step reads."""
+    kinds: ClassVar[tuple[Kind, ...]] = ()
+    """In a pool of documents: rows of which kinds it is about. Empty: `on` says it, else the columns that it reads (rows
+    of the kinds that have them); a signal that wants an image is about images."""
 
     name: str | None = Field(default=None, description="label in the plan, the ledger and the report")
+
+    on: tuple[Kind, ...] | Kind | None = Field(
+        default=None, description="in a pool of documents: the kinds of rows it is about, `document`, `text`, `image`"
+    )
 
     def inputs(self) -> tuple[str, ...]:
         """Columns that this configured step reads; override where a field names the column."""
@@ -198,6 +208,26 @@ class PoolFact(Step, ABC):
         """The fact for each row of one shard. `state`: as `fit` gave it; of a `Spread` what belongs to the shard."""
 
 
+class DocumentFact(PoolFact):
+    """A fact that needs a document as a whole: an image's neighbours, a page's text, how well images and text fit.
+
+    `compute` gets the rows of one shard that it may see, of every kind, in the order of the index (a document, then its
+    nodes), with its `inputs` and always `kind` and `parent`; a column that is not about a row is null (NaN) there.
+    `curate.documents.spans` cuts them into documents. It answers for all rows that it got; what it says of rows that are
+    not of its `kinds` is not kept.
+    """
+
+    kinds: ClassVar[tuple[Kind, ...]] = ("document",)
+    """Rows that get its columns."""
+    sees: ClassVar[Literal["page", "kept"]] = "kept"
+    """`page`: every node that came, whatever rules say. `kept`: the document as the rules before its first reader leave
+    it (at the end, if no rule reads it)."""
+
+    def fit(self, scan: Scan, seed: int) -> Learned:
+        """Nothing is learned from other documents."""
+        return {}
+
+
 class Filter(Step, ABC):
     """A decision about one sample: a pure predicate over columns. Its reason is its name and the values it saw."""
 
@@ -238,8 +268,23 @@ class Selection(Step, ABC):
 
 
 @dataclass(frozen=True)
+class NodeRecord:
+    """One node of an exported document: a text, or an image with its alt text as `text`."""
+
+    kind: Literal["text", "image"]
+    uid: str
+    text: str
+    image: bytes = b""
+    ext: str = ""
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Record:
-    """One exported sample. `meta` is flat JSON with the same keys and types in every record of a run."""
+    """One exported sample. `meta` is flat JSON with the same keys and types in every record of a run.
+
+    Of a document `image` and `ext` are empty, `text` is its title, and `nodes` are those that were kept, in order.
+    """
 
     key: str
     uid: str
@@ -247,6 +292,7 @@ class Record:
     ext: str
     text: str
     meta: dict[str, Any] = field(default_factory=dict)
+    nodes: tuple[NodeRecord, ...] = ()
 
 
 class Exporter(Step, ABC):
@@ -256,6 +302,8 @@ class Exporter(Step, ABC):
     """Folder name under `runs/<run>/export/`."""
     suffix: ClassVar[str]
     version: ClassVar[int] = 1
+    documents: ClassVar[bool] = False
+    """Whether it writes documents (records with nodes) or pairs."""
 
     @abstractmethod
     def write(self, records: Sequence[Record], path: Path) -> None:
@@ -296,6 +344,9 @@ class Source(Step, ABC):
 
     A record that cannot be had is a row with a null offset and its `error`; it counts as entered.
     """
+
+    documents: ClassVar[bool] = False
+    """Its rows are documents and their nodes (`curate.schema.DOCUMENT_INDEX`), not pairs (`INDEX`)."""
 
     @abstractmethod
     def units(self) -> list[Unit]:

@@ -24,7 +24,7 @@ def fingerprint(step: Signal | PoolFact, inputs: Mapping[str, str], context: Seq
     `inputs`: column -> fingerprint of the step that gives it. `context`: what else its output depends on (the decode
     limit of images, the seed of a step that draws).
     """
-    config = step.model_dump(mode="json", exclude={"name", "rename"})
+    config = step.model_dump(mode="json", exclude={"name", "rename", *(["on"] if step.on is None else [])})
     files = [_weights(spec) for spec in step.models()] if isinstance(step, Signal) else _contents(step.files())
     return digest([step_path(step), step.version, config, files, dict(inputs), list(context)])
 

@@ -29,11 +29,35 @@ INDEX: Final = pa.schema(
 )
 """One row per input record, in the shard's order. Identity is (pool, shard, row)."""
 
+DOCUMENT, TEXT, IMAGE = "document", "text", "image"
+"""Kinds of rows in a pool of documents. A pool of pairs has one kind of row, and no name for it."""
+
+DOCUMENT_INDEX: Final = pa.schema(
+    [
+        *INDEX,
+        pa.field("kind", pa.string(), nullable=False),  # document | text | image
+        pa.field("parent", pa.int64()),  # row of the node's document in this shard; null: it is a document
+        pa.field("tag", pa.string()),  # of a node: the element that it stands in: p, h1, li, td, pre, figcaption, img …
+        pa.field("region", pa.string()),  # of a node: main | nav | header | footer | aside | form, by markup; null: none
+        pa.field("path", pa.string()),  # of a node: child numbers from <body> on, `3.0.12`
+        pa.field("caption", pa.string()),  # of an image: <figcaption>, or its table's <caption>
+        pa.field("link", pa.string()),  # of an image: where it links to; of a text: where all of it links to
+        pa.field("shown_width", pa.int32()),  # of an image: as its markup says, px
+        pa.field("shown_height", pa.int32()),
+    ]
+)
+"""A document is a row, and its nodes (paragraphs, images) follow it in reading order. Of a document `text` is the title
+and `url` the page's; of a node `text` is the paragraph or the alt text, and `url` the image's."""
+
 INDEX_COLUMNS: Final = ("uid", "key", "text", "url", "ext", "sha256", "meta")
 """Columns that any step may need without a signal giving them."""
 
-SKIPPED, COMPUTED, ERROR = 0, 1, 2
-"""State of a signal for a row. Null is a legal value, so absence needs a column of its own."""
+NODE_COLUMNS: Final = tuple(name for name in DOCUMENT_INDEX.names if name not in INDEX.names)
+"""Further columns of a pool of documents that any step may need."""
+
+SKIPPED, COMPUTED, ERROR, ABSENT = 0, 1, 2, 3
+"""State of a signal for a row. Null is a legal value, so absence needs a column of its own. ABSENT: the row is of a kind
+that the step is not about; its value is null for good."""
 
 
 def state_column(label: str) -> str:
