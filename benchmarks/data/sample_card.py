@@ -164,4 +164,6 @@ more than 4 bits when they are enlarged and encoded again, plain stripes for ins
 
 `split` holds out one group of look-alikes in five as `test`, by a hash of the perceptual hash: an original and its
 copies, and both rows of a swapped pair, are always on the same side.
+
+Documents with images are in `documents/`, which has a README of its own.
 """
