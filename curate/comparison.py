@@ -279,7 +279,8 @@ def _is_score(column: str, deciders: Sequence[Decider], shared: bool) -> bool:
         return False
     if None in nodes:
         return shared
-    return len({decider.fingerprint(node) for decider, node in zip(deciders, nodes, strict=True) if node}) == 1
+    pairs = zip(deciders, nodes, strict=True)
+    return len({decider.fact_fingerprints.get(node.label, node.fingerprint) for decider, node in pairs if node}) == 1
 
 
 def _is_name(step: object) -> bool:

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Funnel:
-    """Every record that entered has one fate. `needs`: rows whose fate is open for want of a signal (what-if only)."""
+    """Every record that entered has one fate. `needs`: rows whose fate is open for want of a signal (what-if only).
+
+    `kinds`: of a pool of documents, the same for documents, texts and images alone.
+    """
 
     entered: int
     kept: int
     dropped: dict[str, int]
     failed: dict[str, int]
     needs: dict[str, int]
+    kinds: dict[str, Funnel] = field(default_factory=dict)
 
     def __str__(self) -> str:
+        return self._by_kind() if self.kinds else self._lines()
+
+    def _by_kind(self) -> str:
+        """One column per kind of row."""
+        rows = {"entered": [one.entered for one in self.kinds.values()]}
+        rows |= {"failed": [sum(one.failed.values()) for one in self.kinds.values()]} if self.failed else {}
+        rows |= {rule: [one.dropped.get(rule, 0) for one in self.kinds.values()] for rule in self.dropped}
+        rows |= {
+            f"open, needs {signal}": [one.needs.get(signal, 0) for one in self.kinds.values()] for signal in self.needs
+        }
+        rows["kept"] = [one.kept for one in self.kinds.values()]
+        width = max(len(name) for name in rows)
+        head = "".join(f"{kind:>12}" for kind in self.kinds)
+        lines = [f"{name:<{width}}" + "".join(f"{n:>12,}" for n in counts) for name, counts in rows.items()]
+        return "\n".join([" " * width + head, *lines])
+
+    def _lines(self) -> str:
         lines = [f"entered {self.entered:>9,}"]
         alive = self.entered
         for error_count in [sum(self.failed.values())] if self.failed else []:

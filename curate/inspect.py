@@ -21,14 +21,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from curate.contracts import DocumentFact
 from curate.deny import read_deny
 from curate.engine.decide import Decider
 from curate.errors import CurateError, RunError, SampleError
 from curate.funnel import Funnel
-from curate.planner import Plan, make_plan
+from curate.planner import Plan, index_columns, make_plan
 from curate.pool import Pool, Shard
 from curate.recipe import Recipe, build_recipe
-from curate.schema import FAILED, INDEX_COLUMNS, LEDGER, uid_words
+from curate.schema import FAILED, LEDGER, uid_words
 from curate.storage import Storage, default_root, read_ranges
 from curate.whatif import whatif
 
@@ -87,7 +88,8 @@ class Run:
         return [known[entry["number"]] for entry in self.manifest["pool"]["shards"]]
 
     def decider(self, plan: Plan) -> Decider:
-        """Decisions over this run's samples by a plan; pool facts are found by what this run had."""
+        """Decisions over this run's samples by a plan; facts of the pool, and by the run's own plan those of documents,
+        are found by what this run had."""
         limit = {int(number): rows for number, rows in self.manifest["limit"].items()}
         denied = read_deny(self.storage, plan.recipe.header.deny)
         decider = Decider(plan, self.pool, self.shards, limit, denied.match)
@@ -95,8 +97,13 @@ class Run:
         for node in plan.nodes:
             key = (f"{type(node.step).__module__}.{type(node.step).__qualname__}", tuple(node.columns.values()))
             planned = self._planned.get(node.label)
-            if key in ran and planned == node.fingerprint:
+            if key not in ran or planned != node.fingerprint:
+                continue
+            if isinstance(ran[key], str):
                 decider.fact_fingerprints[node.label] = ran[key]
+            elif plan is self.plan and isinstance(node.step, DocumentFact):
+                prints = {(node.label, int(number)): value for number, value in ran[key].items()}
+                decider.document_fingerprints |= prints
         return decider
 
     @cached_property
@@ -115,7 +122,11 @@ class Run:
                 f"run {self.name!r} has no ledger yet (status: {self.manifest['status']}); run it to its end"
             )
         m = self.manifest
-        return Funnel(m["entered"], m["kept"], m["dropped"], m["failed"], {})
+        kinds = {
+            kind: Funnel(c["entered"], c["kept"], c["dropped"], c["failed"], {})
+            for kind, c in m.get("kinds", {}).items()
+        }
+        return Funnel(m["entered"], m["kept"], m["dropped"], m["failed"], {}, kinds)
 
     def ledger(self) -> pa.Table:
         """One row per record: shard, row, uid, key, fate, rule, value, error, times."""
@@ -134,7 +145,8 @@ class Run:
 
     def columns(self) -> list[str]:
         """Names of all columns that `table` knows."""
-        return ["shard", *LEDGER.names, *(c for c in INDEX_COLUMNS if c not in LEDGER.names), *self.plan.giver]
+        index = [column for column in index_columns(self.recipe) if column not in LEDGER.names]
+        return ["shard", *LEDGER.names, *index, *self.plan.giver]
 
     def _is_vector(self, column: str) -> bool:
         node = self.plan.giver.get(column)

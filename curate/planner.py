@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from curate.catalog import givers, nearest, step_path
-from curate.contracts import DECODED, Filter, PoolFact, Selection, Signal, Step, Synth
+from curate.contracts import DECODED, DocumentFact, Filter, Kind, PoolFact, Selection, Signal, Step, Synth
 from curate.errors import RecipeError
-from curate.fingerprint import digest, fingerprint
+from curate.fingerprint import fingerprint
 from curate.recipe import Recipe
-from curate.schema import INDEX_COLUMNS
+from curate.schema import INDEX_COLUMNS, NODE_COLUMNS
 from stages.export.blur import holds_boxes
 
 DECODE_CHECK = "stages.signals.image.Pixels"
@@ -29,6 +29,7 @@ class Node:
     step: Signal | PoolFact
     columns: dict[str, str]  # as the step gives it -> as the recipe and the facts file name it
     fingerprint: str = ""
+    kinds: tuple[Kind, ...] = ()  # rows that it is about; empty: all
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -47,6 +48,7 @@ class Rule:
     number: int
     label: str
     step: Filter | Selection
+    kinds: tuple[Kind, ...] = ()  # rows that it decides on; empty: all
 
     @property
     def text(self) -> str:
@@ -67,15 +69,10 @@ class Pass:
     after: int = 0
     kind: str = "pass"
 
-    @property
-    def identity(self) -> str:
-        """Name of the facts folder: equal for the same set of signals."""
-        return digest(sorted(node.fingerprint for node in self.signals))[:16]
-
 
 @dataclass(frozen=True)
 class Global:
-    """A pool fact: fit on the pool, then one column file per shard.
+    """A pool fact: fit on the pool, then one column file per shard; or a fact about documents, one file per shard.
 
     `after`: with `compute: needed` it sees the rows that the rules below this number leave; None: all rows. What earlier
     runs happened to compute must not show in it.
@@ -106,6 +103,12 @@ class Plan:
     nodes: tuple[Node, ...]
     giver: dict[str, Node]
     phases: list[Phase] = field(default_factory=list)
+    places: dict[str, int] = field(default_factory=dict)  # a document fact -> it sees what the rules below leave
+
+    @property
+    def documents(self) -> bool:
+        """Whether the pool's rows are documents and their nodes."""
+        return self.recipe.source.documents
 
     @property
     def notes(self) -> list[str]:
@@ -118,17 +121,26 @@ class Plan:
         """Nodes that synthesise."""
         return [node for node in self.nodes if isinstance(node.step, Synth)]
 
+    def late(self, node: Node) -> bool:
+        """Whether it reads, at first or second hand, a fact of the pool: then what it gives depends on more than the row."""
+        givers = [self.giver[column] for column in node.inputs if column in self.giver]
+        return any(isinstance(giver.step, PoolFact) or self.late(giver) for giver in givers)
+
 
 def make_plan(recipe: Recipe) -> Plan:
     """Check that each needed column is given, and arrange the phases."""
     nodes = _sorted_nodes(recipe)
-    rules = tuple(Rule(i, recipe.label(step), step) for i, step in enumerate(recipe.select))
-    plan = Plan(recipe, rules, nodes, {column: node for node in nodes for column in node.columns.values()})
-    for rule in rules:
-        for column in rule.step.inputs():
-            _check(plan.giver, column, rule.label)
+    giver = {column: node for node in nodes for column in node.columns.values()}
+    known = [*giver, *index_columns(recipe)]
+    for step in recipe.select:
+        for column in step.inputs():
+            _check(known, column, recipe.label(step))
+    rules = tuple(
+        Rule(i, recipe.label(step), step, _kinds(step, recipe, giver)) for i, step in enumerate(recipe.select)
+    )
+    plan = Plan(recipe, rules, nodes, giver)
     for column in recipe.header.export.columns:
-        _check(plan.giver, column, "export")
+        _check(known, column, "export")
     for blur in recipe.header.export.blur:
         node = plan.giver.get(blur.column)
         if node is None or not holds_boxes(node.step.gives()[node.given(blur.column)]):
@@ -137,11 +149,16 @@ def make_plan(recipe: Recipe) -> Plan:
     return plan
 
 
-def _check(giver: dict[str, Node], column: str, reader: str) -> None:
-    if column in giver or column in INDEX_COLUMNS:
+def index_columns(recipe: Recipe) -> tuple[str, ...]:
+    """Columns that any step may read without a signal giving them."""
+    return (*INDEX_COLUMNS, *NODE_COLUMNS) if recipe.source.documents else INDEX_COLUMNS
+
+
+def _check(columns: Iterable[str], column: str, reader: str) -> None:
+    if column in columns:
         return
     known = givers(column)
-    hint = f" Add `- step: {known[0]}` to signals." if known else nearest(column, [*giver, *INDEX_COLUMNS])
+    hint = f" Add `- step: {known[0]}` to signals." if known else nearest(column, columns)
     raise RecipeError(f"{reader} needs the column {column!r}, which no step of the recipe gives.{hint}")
 
 
@@ -150,22 +167,23 @@ def _sorted_nodes(recipe: Recipe) -> tuple[Node, ...]:
     steps: list[Signal | PoolFact] = [*recipe.signals, *recipe.facts, *recipe.synth]
     if recipe.exporters and not any(isinstance(step, Signal) and step.image in DECODED for step in steps):
         steps.insert(0, _decode_check())
+    index = index_columns(recipe)
     waiting = [_node(step, recipe) for step in steps]
     owner: dict[str, str] = {}
     for node in waiting:
         for column in node.columns.values():
-            if column in owner or column in INDEX_COLUMNS:
+            if column in owner or column in index:
                 other = owner.get(column, "the index")
                 raise RecipeError(f"{node.label} and {other} both give {column!r}; rename one: {{{column}: another}}")
             owner[column] = node.label
     done: dict[str, Node] = {}
     order: list[Node] = []
     while waiting:
-        ready = [n for n in waiting if all(c in done or c in INDEX_COLUMNS for c in n.inputs)]
+        ready = [n for n in waiting if all(c in done or c in index for c in n.inputs)]
         if not ready:
             for node in waiting:
                 for column in node.inputs:
-                    _check({name: node for name in owner}, column, node.label)
+                    _check([*owner, *index], column, node.label)
             raise RecipeError(f"these steps need each other's columns: {', '.join(n.label for n in waiting)}")
         node = _fingerprinted(ready[0], done, recipe)
         waiting.remove(ready[0])
@@ -189,13 +207,38 @@ def _node(step: Signal | PoolFact, recipe: Recipe) -> Node:
     return Node(label, step, {name: step.rename.get(name, name) for name in given})
 
 
+def _kinds(step: Step, recipe: Recipe, giver: dict[str, Node]) -> tuple[Kind, ...]:
+    """Rows that a step is about: what the recipe says, what its class says, what the columns that it reads are about."""
+    label = recipe.labels.get(id(step), step_path(step))
+    if not recipe.source.documents:
+        if step.on is not None or isinstance(step, DocumentFact):
+            raise RecipeError(f"{label} is about rows of documents, and this pool holds pairs: leave it out, or `on:`")
+        return ()
+    if step.on is not None:
+        return (step.on,) if isinstance(step.on, str) else tuple(step.on)
+    if step.kinds:
+        return step.kinds
+    if isinstance(step, Signal) and step.image is not None:
+        return ("image",)
+    about = [set(giver[column].kinds) for column in step.inputs() if column in giver]
+    if not about:
+        raise RecipeError(f"{label} could be about documents, texts or images: say `on: document`, `text` or `image`")
+    common = set.intersection(*about)
+    if not common:
+        raise RecipeError(f"{label} reads columns of different kinds of rows: no row has them all")
+    return tuple(kind for kind in ("document", "text", "image") if kind in common)
+
+
 def _fingerprinted(node: Node, done: dict[str, Node], recipe: Recipe) -> Node:
+    node = replace(node, kinds=_kinds(node.step, recipe, done))
     inputs = {column: done[column].fingerprint for column in node.inputs if column in done}
     context: list[object] = []
     if isinstance(node.step, Signal) and node.step.image in DECODED:
         context.append(recipe.header.max_megapixels)
     if isinstance(node.step, (Synth, PoolFact)):
         context.append(recipe.header.seed)
+    if node.kinds:
+        context.append(node.kinds)
     return replace(node, fingerprint=fingerprint(node.step, inputs, context))
 
 
@@ -212,11 +255,11 @@ class _Phases:
 
     def arrange(self) -> list[Phase]:
         every = self.plan.recipe.header.compute == "all"
-        if every:
-            for node in self.plan.nodes:
-                if not isinstance(node.step, Synth) and not self._uses_synth(node):
-                    self._give(node)
-            self._close(0)
+        for node in self.plan.nodes:
+            page = isinstance(node.step, DocumentFact) and node.step.sees == "page"
+            if (page or every) and not self._waits(node):
+                self._give(node)
+        self._close(0)
         for rule in self.plan.rules:
             for column in rule.step.inputs():
                 if column in self.plan.giver:
@@ -235,9 +278,10 @@ class _Phases:
         self._close(len(self.plan.rules))
         return self.phases
 
-    def _uses_synth(self, node: Node) -> bool:
-        nodes = [self.plan.giver[c] for c in node.inputs if c in self.plan.giver]
-        return any(isinstance(n.step, Synth) or self._uses_synth(n) for n in nodes)
+    def _waits(self, node: Node) -> bool:
+        """Whether it is synthesis or about what rules leave of a document, or reads such columns."""
+        own = isinstance(node.step, Synth) or (isinstance(node.step, DocumentFact) and node.step.sees == "kept")
+        return own or any(self._waits(self.plan.giver[c]) for c in node.inputs if c in self.plan.giver)
 
     def _give(self, node: Node) -> None:
         """Make sure that the node is computed before whatever comes next."""
@@ -248,7 +292,9 @@ class _Phases:
                 self._give(self.plan.giver[column])
         if isinstance(node.step, PoolFact):
             self._close(self.after + len(self.rules))
-            every = self.plan.recipe.header.compute == "all"
+            every = self.plan.recipe.header.compute == "all" and not self._waits(node)
+            if isinstance(node.step, DocumentFact):
+                self.plan.places[node.label] = self.after
             self.phases.append(Global(node, None if every else self.after))
         else:
             self.signals.append(node)

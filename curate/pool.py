@@ -12,6 +12,7 @@ import hashlib
 import json
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -20,7 +21,7 @@ import pyarrow as pa
 
 from curate.errors import EnvironmentFault, PoolError
 from curate.fingerprint import digest
-from curate.schema import FORMAT, error_column, state_column
+from curate.schema import FORMAT, NODE_COLUMNS, error_column, state_column
 from curate.storage import Storage, read_ranges
 
 
@@ -37,7 +38,12 @@ class Shard:
     content: str
     index: str
     sha256: str
+    kinds: Mapping[str, int] = field(default_factory=dict)  # of documents: usable rows of each kind
     kind: str = "shard"
+
+    def usable_of(self, kinds: Sequence[str]) -> int:
+        """Rows of these kinds that ingest did not fail; of no kinds: all."""
+        return sum(self.kinds.get(kind, 0) for kind in kinds) if kinds else self.usable
 
 
 @dataclass(frozen=True)
@@ -155,9 +161,18 @@ def write_index(storage: Storage, pool: str, number: int, unit: str, stamp: str,
     """Commit the index of a shard; the caller logs what is returned."""
     index = f"pool/{pool}/index/{number:08d}.parquet"
     sha256 = storage.write_table(index, rows.replace_schema_metadata({"curate": str(FORMAT)}))
-    names = ("uid", "key", "text", "url", "offset", "size", "sha256", "meta", "error")
+    names = ["uid", "key", "text", "url", "offset", "size", "sha256", "meta", "error"]
+    names += [name for name in NODE_COLUMNS if name in rows.column_names]
     content = digest([_column_digest(rows[name]) for name in names])
-    return Shard(number, unit, stamp, tar, rows.num_rows, rows["error"].null_count, content, index, sha256)
+    usable = rows["error"].null_count
+    return Shard(number, unit, stamp, tar, rows.num_rows, usable, content, index, sha256, _usable_kinds(rows))
+
+
+def _usable_kinds(rows: pa.Table) -> dict[str, int]:
+    if "kind" not in rows.column_names:
+        return {}
+    counts = Counter(rows.filter(rows["error"].is_null())["kind"].to_pylist())
+    return dict(sorted(counts.items()))
 
 
 def _column_digest(column: pa.ChunkedArray) -> str:

@@ -180,6 +180,12 @@ def build_recipe(
         file=file,
         data=data,
     )
+    for i, exporter in enumerate(recipe.exporters):
+        if exporter.documents != recipe.source.documents:
+            holds = "documents" if recipe.source.documents else "pairs"
+            raise RecipeError(
+                f"{places.at(('export', 'formats', i))}: {step_path(exporter)} does not write {holds}, which this pool holds"
+            )
     every = [*recipe.signals, *recipe.facts, *recipe.select, *recipe.synth, *recipe.exporters]
     object.__setattr__(recipe, "labels", _labels(every))
     return recipe

@@ -38,7 +38,9 @@ DOCUMENT_INDEX: Final = pa.schema(
         pa.field("kind", pa.string(), nullable=False),  # document | text | image
         pa.field("parent", pa.int64()),  # row of the node's document in this shard; null: it is a document
         pa.field("tag", pa.string()),  # of a node: the element that it stands in: p, h1, li, td, pre, figcaption, img …
-        pa.field("region", pa.string()),  # of a node: main | nav | header | footer | aside | form, by markup; null: none
+        pa.field(
+            "region", pa.string()
+        ),  # of a node: main | nav | header | footer | aside | form, by markup; null: none
         pa.field("path", pa.string()),  # of a node: child numbers from <body> on, `3.0.12`
         pa.field("caption", pa.string()),  # of an image: <figcaption>, or its table's <caption>
         pa.field("link", pa.string()),  # of an image: where it links to; of a text: where all of it links to

@@ -20,7 +20,7 @@ from curate.deny import read_deny
 from curate.errors import RunError
 from curate.inspect import Run
 from curate.pool import Facts
-from curate.schema import DROPPED, FAILED, KEPT, SKIPPED, state_column
+from curate.schema import COMPUTED, DROPPED, ERROR, FAILED, KEPT, state_column
 
 
 def verify(run: Run) -> list[str]:
@@ -88,7 +88,8 @@ def _fate(shard: int, row: dict[str, Any]) -> Iterator[str]:
 
 def _alignment(run: Run) -> Iterator[str]:
     """Facts files are as committed, row by row in index order."""
-    used = {entry["fingerprint"] for entry in run.manifest["signals"]}
+    prints = [entry["fingerprint"] for entry in run.manifest["signals"]]
+    used = {one for found in prints for one in ([found] if isinstance(found, str) else found.values())}
     numbers = {shard.number for shard in run.shards}
     files: dict[str, list[Facts]] = {}
     for facts in run.pool.facts.values():
@@ -108,7 +109,7 @@ def _alignment(run: Run) -> Iterator[str]:
         if table["row"].to_pylist() != list(range(shards[facts.shard].rows)):
             yield f"{path}: its rows are not those of the index"
         for one in held:
-            known = sum(state != SKIPPED for state in table[state_column(one.label)].to_pylist())
+            known = sum(state in (COMPUTED, ERROR) for state in table[state_column(one.label)].to_pylist())
             if known != one.computed + one.errors:
                 yield f"{path}: {one.label} has {known} rows, {one.computed + one.errors} were committed"
 

@@ -5,22 +5,28 @@ Nothing here computes a signal or touches an image, so the same walk serves a ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from curate.columns import identity, to_numpy
-from curate.contracts import Filter, Selection, State
+from curate.columns import identity, scatter, to_arrow, to_numpy
+from curate.contracts import Columns, DocumentFact, Filter, PoolFact, Selection, State
 from curate.engine.regroup import ShardState, state_of
+from curate.fingerprint import digest
 from curate.planner import Node, Plan, Rule
-from curate.pool import Pool, Shard, Stored, read_stored
-from curate.schema import COMPUTED, DECODE, DROPPED, ERROR, FAILED, KEPT, LEDGER, SKIPPED
+from curate.pool import Facts, Pool, Shard, Stored, read_stored
+from curate.schema import ABSENT, COMPUTED, DECODE, DROPPED, ERROR, FAILED, KEPT, LEDGER, NODE_COLUMNS, SKIPPED
 
 ALIVE, OUT, BROKEN = 0, 1, 2
 DENY = "deny"
 INGEST = "ingest: "
+WITH_DOCUMENT = "its document"
+"""How the ledger says that a node went with its document."""
+FAMILY = ("kind", "parent")
+"""Columns that a fact about documents always gets."""
 CACHE_BYTES = 64 << 20
 
 
@@ -35,12 +41,28 @@ class Walk:
     rule: np.ndarray  # object (n,): label
     value: np.ndarray  # object (n,): what the rule saw
     error: np.ndarray  # object (n,)
+    kind: np.ndarray | None = None  # object (n,): of documents, what each row is
+    parent: np.ndarray | None = None  # int64 (n,): row of a node's document; of a document itself
     unknown: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def alive(self) -> np.ndarray:
         """Boolean (n,)."""
         return self.fate == ALIVE
+
+    def about(self, kinds: Sequence[str]) -> np.ndarray:
+        """Boolean (n,): rows of these kinds; of no kinds: all."""
+        return np.isin(self.kind, kinds) if kinds and self.kind is not None else np.ones(len(self.fate), bool)
+
+    def cascade(self) -> None:
+        """Nodes go with their document: dropped by the rule that dropped it, or failed since it failed."""
+        if self.parent is None:
+            return
+        lost = np.flatnonzero(self.alive & ~self.alive[self.parent])
+        owner = self.parent[lost]
+        self.fate[lost], self.rule[lost], self.times[lost] = self.fate[owner], self.rule[owner], 0
+        self.value[lost] = [WITH_DOCUMENT if fate == OUT else None for fate in self.fate[lost]]
+        self.error[lost] = [f"{WITH_DOCUMENT}: {error}" if error is not None else None for error in self.error[owner]]
 
     def drop(self, rows: np.ndarray, label: str, values: Sequence[str]) -> None:
         """These rows are out by this rule."""
@@ -69,9 +91,10 @@ class Decider:
     ) -> None:
         self.plan, self.pool, self.shards, self.limit, self.denied = plan, pool, shards, limit, denied
         self.states: dict[int, State | ShardState] = {}
-        self.fact_fingerprints: dict[
-            str, str
-        ] = {}  # pool facts are fingerprinted by the pool's content, so at run time
+        # Facts of the pool are fingerprinted by the pool's content, those of documents by the shard's, so at run time.
+        self.fact_fingerprints: dict[str, str] = {}
+        self.document_fingerprints: dict[tuple[str, int], str] = {}
+        self.fills = False  # compute document facts that are not stored (what-if)
         self._cache: dict[tuple[int, str, str], Stored | pa.Table] = {}
         self._cached = 0
 
@@ -84,6 +107,7 @@ class Decider:
     def index(self, shard: Shard) -> pa.Table:
         """Index columns that decisions read."""
         names = ["uid", "key", "text", "url", "ext", "sha256", "meta", "error", "size", "offset"]
+        names += NODE_COLUMNS if self.plan.documents else ()
         found = self._keep(
             (shard.number, shard.content, "index"),
             lambda: self.pool.read_index(shard, names).slice(0, self.rows(shard)).combine_chunks(),
@@ -91,19 +115,65 @@ class Decider:
         assert isinstance(found, pa.Table)
         return found
 
-    def fingerprint(self, node: Node) -> str:
-        """Of a signal as planned; of a pool fact as run."""
-        return self.fact_fingerprints.get(node.label, node.fingerprint)
+    def fingerprint(self, node: Node, shard: Shard) -> str:
+        """Of a signal as planned; of what depends on more than the sample as run."""
+        if isinstance(node.step, DocumentFact):
+            key = node.label, shard.number
+            if key not in self.document_fingerprints:
+                self.document_fingerprints[key] = self._document_fingerprint(node, shard)
+            return self.document_fingerprints[key]
+        if isinstance(node.step, PoolFact):
+            return self.fact_fingerprints.get(node.label, node.fingerprint)
+        return digest([node.fingerprint, self.inputs(node, shard)]) if self.plan.late(node) else node.fingerprint
+
+    def inputs(self, node: Node, shard: Shard) -> list[str]:
+        """Fingerprints of what a node reads."""
+        giver = self.plan.giver
+        return [self.fingerprint(giver[column], shard) for column in node.inputs if column in giver]
+
+    def _document_fingerprint(self, node: Node, shard: Shard) -> str:
+        seen = np.packbits(self.seen(node, shard)).tobytes().hex()
+        return digest([node.fingerprint, seen, self.inputs(node, shard)])
+
+    def seen(self, node: Node, shard: Shard) -> np.ndarray:
+        """Boolean (n,): rows, of every kind, that a fact about documents sees of a shard."""
+        walk = self.walk(shard, self.plan.places[node.label])
+        mask = np.zeros(len(walk.fate), bool)
+        mask[self.ready(walk, node.inputs)] = True
+        return mask & walk.alive
+
+    def found(self, shard: Shard, node: Node) -> Facts | None:
+        """Where a node's columns are for a shard, if they are stored."""
+        return self.pool.found(self.fingerprint(node, shard), shard)
+
+    def where(self, shard: Shard, names: Iterable[str]) -> dict[str, tuple[Facts, str]]:
+        """Where those columns are that some step gives and that are stored: column -> facts, name as its step gives it."""
+        nodes = {name: self.plan.giver[name] for name in names if name in self.plan.giver}
+        places = {name: (self.found(shard, node), node.given(name)) for name, node in nodes.items()}
+        return {name: (facts, given) for name, (facts, given) in places.items() if facts is not None}
 
     def stored(self, shard: Shard, node: Node, name: str) -> Stored | None:
         """One stored column (by the name that its step gives) with states, or None if nothing is stored."""
-        facts = self.pool.found(self.fingerprint(node), shard)
+        facts = self.found(shard, node)
         if facts is None:
-            return None
+            return self._filled(shard, node) if self.fills and isinstance(node.step, DocumentFact) else None
         found = self._keep(
             (shard.number, facts.sha256 + node.label, name),
             lambda: read_stored(self.pool.storage, facts, [name], 0, self.rows(shard)),
         )
+        assert isinstance(found, Stored)
+        return found
+
+    def _filled(self, shard: Shard, node: Node) -> Stored:
+        """A document fact over other rows than a run saw: computed here and now, from stored columns."""
+
+        def compute() -> Stored:
+            rows = np.flatnonzero(self.seen(node, shard))
+            columns = self.columns(shard, [*node.inputs, *FAMILY], rows)
+            values, state = answer(node, columns, rows, self.rows(shard), self.index(shard)["kind"], {})
+            return Stored(values, pa.array(state), pa.nulls(self.rows(shard), pa.string()))
+
+        found = self._keep((shard.number, self.fingerprint(node, shard), "filled"), compute)
         assert isinstance(found, Stored)
         return found
 
@@ -127,8 +197,10 @@ class Decider:
         given = node.given(name)
         stored = self.stored(shard, node, given)
         if stored is None:
-            kind = node.step.gives()[given]
-            return pa.nulls(self.rows(shard), kind), np.full(self.rows(shard), SKIPPED, np.int8), node
+            type_, state = node.step.gives()[given], np.full(self.rows(shard), SKIPPED, np.int8)
+            if node.kinds:
+                state[~np.isin(self.index(shard)["kind"].to_numpy(), node.kinds)] = ABSENT
+            return pa.nulls(self.rows(shard), type_), state, node
         return stored.values[given], stored.state.to_numpy(zero_copy_only=False), node
 
     def columns(self, shard: Shard, names: Sequence[str], rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -152,6 +224,7 @@ class Decider:
             np.full(n, None, object),
             np.full(n, None, object),
             np.full(n, None, object),
+            *self._family(index),
         )
         for row, error in enumerate(index["error"].to_pylist()):
             if error is not None:
@@ -159,12 +232,21 @@ class Decider:
         for row, match in enumerate(self.denied(index)):
             if match is not None and walk.fate[row] == ALIVE:
                 walk.drop(np.array([row]), DENY, [match])
+        walk.cascade()
         for rule in self.plan.rules[:upto]:
             self._apply(walk, rule)
+            walk.cascade()
         return walk
 
+    def _family(self, index: pa.Table) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
+        """What each row is, and the row of its document."""
+        if not self.plan.documents:
+            return None, None
+        rows = pa.array(np.arange(index.num_rows))
+        return index["kind"].to_numpy(), pc.coalesce(index["parent"].combine_chunks(), rows).to_numpy()
+
     def _apply(self, walk: Walk, rule: Rule) -> None:
-        rows = self.ready(walk, rule.step.inputs())
+        rows = self.ready(walk, rule.step.inputs(), rule.kinds)
         columns = self.columns(walk.shard, rule.step.inputs(), rows)
         if isinstance(rule.step, Filter):
             times = np.asarray(rule.step.keep(columns), bool).astype(np.int32)
@@ -177,20 +259,22 @@ class Decider:
         out = rows[times == 0]
         walk.drop(out, rule.label, self._seen(walk.shard, rule, out))
 
-    def ready(self, walk: Walk, names: Sequence[str]) -> np.ndarray:
-        """Rows alive that have the columns; a failed signal fails the row, a missing one is noted."""
+    def ready(self, walk: Walk, names: Sequence[str], kinds: Sequence[str] = ()) -> np.ndarray:
+        """Rows alive, of these kinds, that have the columns; a failed signal fails the row, a missing one is noted."""
+        about = walk.about(kinds)
         for name in names:
             _, state, node = self.column(walk.shard, name)
             if node is None:
                 continue
-            self._fail(walk, node, walk.alive & (state == ERROR))
-            self._blame(walk, node, walk.alive & (state == SKIPPED))
-            missing = walk.alive & (state == SKIPPED)
+            self._fail(walk, node, walk.alive & about & (state == ERROR))
+            self._blame(walk, node, walk.alive & about & (state == SKIPPED))
+            missing = walk.alive & about & (state == SKIPPED)
             if missing.any():
                 known = walk.unknown.get(node.label, np.zeros_like(missing))
                 walk.unknown[node.label] = known | missing
+        walk.cascade()
         hidden = np.logical_or.reduce([*walk.unknown.values(), np.zeros_like(walk.alive)])
-        return np.flatnonzero(walk.alive & ~hidden)
+        return np.flatnonzero(walk.alive & about & ~hidden)
 
     def _blame(self, walk: Walk, node: Node, rows: np.ndarray) -> None:
         """A fact is missing because a signal that it needs failed: the sample failed there."""
@@ -230,7 +314,31 @@ class Decider:
             stored = self.stored(shard, node, next(iter(node.columns)))
             if stored is not None:
                 self._fail(walk, node, walk.alive & (stored.state.to_numpy(zero_copy_only=False) == ERROR))
+        walk.cascade()
+        if walk.parent is not None:  # a node is exported with its document
+            walk.times = np.where(walk.alive, walk.times[walk.parent], 0).astype(np.int32)
         return walk
+
+
+def answer(
+    node: Node, columns: Columns, rows: np.ndarray, total: int, kind: pa.ChunkedArray | None, state: State
+) -> tuple[dict[str, pa.Array], np.ndarray]:
+    """What a fact of the pool or of documents says of some rows of a shard: columns of `total` rows (by the names that
+    the step gives), and the state of each row. `kind`: of every row, None for pairs."""
+    assert isinstance(node.step, PoolFact)
+    about = np.ones(total, bool)
+    if node.kinds and kind is not None:
+        about[:] = np.isin(kind.to_numpy(), node.kinds)
+    states = np.where(about, SKIPPED, ABSENT).astype(np.int8)
+    given = node.step.compute(columns, state)
+    own = about[rows]
+    at = rows[own]
+    states[at] = COMPUTED
+    values = {}
+    for name, type_ in node.step.gives().items():
+        column = to_arrow(given[name], type_, len(rows), name)
+        values[name] = scatter([(at, column.filter(pa.array(own)))], total, type_)
+    return values, states
 
 
 def ledger_table(walk: Walk) -> pa.Table:

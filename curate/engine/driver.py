@@ -10,21 +10,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import curate
-from curate.contracts import Selection, Signal, Unit
+from curate.contracts import DocumentFact, Selection, Signal, Unit
 from curate.deny import read_deny
 from curate.engine.context import Context
 from curate.engine.decide import Decider
 from curate.engine.export import ExportRun
-from curate.engine.facts import run_pool_fact
+from curate.engine.facts import run_fact
 from curate.engine.ingest import ingest
 from curate.engine.ledger import Counts, write_ledger
 from curate.engine.passes import PassRun
 from curate.engine.regroup import shared
-from curate.engine.scan import fit
+from curate.engine.scan import fit, settled
 from curate.errors import CurateError, PoolError, Stopped
 from curate.planner import Fit, Global, Node, Pass, Rule
-from curate.pool import Shard
+from curate.pool import Pool, Shard
 from stages.export.card import dataset_card
 
 
@@ -37,21 +39,21 @@ def run_phases(context: Context, units: list[Unit], limit: int | None) -> tuple[
         write_manifest(context, Decider(context.plan, context.pool, [], {}, denied.match), None, "running")
     context.storage.remove([f"{context.folder}/scratch"])  # of a run that was killed
     shards = ingest(context, units, limit)
-    shards, limits = limited(shards, limit, context.recipe.header.chunk_rows)
+    shards, limits = limited(context.pool, shards, limit, context.recipe.header.chunk_rows)
     decider = Decider(context.plan, context.pool, shards, limits, denied.match)
     write_manifest(context, decider, None, "running")
     for phase in context.plan.phases:
         if isinstance(phase, Pass):
             PassRun(context, decider, phase).run()
         elif isinstance(phase, Global):
-            run_pool_fact(context, decider, phase)
+            run_fact(context, decider, phase)
         elif isinstance(phase, Fit):
             fit(decider, phase.rule, context.exchange(decider))
     return decider, write_ledger(context, decider)
 
 
-def limited(shards: list[Shard], limit: int | None, chunk_rows: int) -> tuple[list[Shard], dict[int, int]]:
-    """The first whole chunks that hold at least `limit` rows: (shards, rows per shard number)."""
+def limited(pool: Pool, shards: list[Shard], limit: int | None, chunk_rows: int) -> tuple[list[Shard], dict[int, int]]:
+    """The first whole chunks that hold at least `limit` rows, and whole documents: (shards, rows per shard number)."""
     if limit is None:
         return shards, {}
     found, limits, total = [], {}, 0
@@ -61,6 +63,9 @@ def limited(shards: list[Shard], limit: int | None, chunk_rows: int) -> tuple[li
         rows = 0
         while rows < shard.rows and total + rows < limit:
             rows = min(shard.rows, rows + chunk_rows)
+        if shard.kinds and rows < shard.rows:
+            starts = np.flatnonzero(pool.read_index(shard, ["parent"])["parent"].is_null().to_numpy())
+            rows = int(min(starts[starts >= rows], default=shard.rows))
         found.append(shard)
         limits[shard.number] = rows
         total += rows
@@ -114,6 +119,7 @@ def write_manifest(
             "dropped": counts.dropped,
             "failed": counts.failed,
             "duplicate_uids": counts.duplicate_uids,
+            "kinds": {kind: _counted(one) for kind, one in counts.kinds.items()},
             "computed": context.computed,
             "reused": context.reused,
             "cost": {label: round(seconds, 3) for label, seconds in context.seconds.items()},
@@ -129,8 +135,21 @@ def _describe_node(decider: Decider, node: Node) -> dict[str, Any]:
         "label": node.label,
         "step": f"{type(node.step).__module__}.{type(node.step).__qualname__}",
         "columns": list(node.columns.values()),
-        "fingerprint": decider.fingerprint(node),
+        "fingerprint": _fingerprints(decider, node),
     }
+
+
+def _counted(counts: Counts) -> dict[str, Any]:
+    return {"entered": counts.entered, "kept": counts.kept, "dropped": counts.dropped, "failed": counts.failed}
+
+
+def _fingerprints(decider: Decider, node: Node) -> str | dict[str, str]:
+    """One fingerprint, or one per shard where it depends on what a shard holds. Empty before it is known."""
+    if not (isinstance(node.step, DocumentFact) or decider.plan.late(node)):
+        return decider.fact_fingerprints.get(node.label, node.fingerprint)
+    if not settled(decider, node):
+        return {}
+    return {str(shard.number): decider.fingerprint(node, shard) for shard in decider.shards}
 
 
 def _describe_rule(decider: Decider, rule: Rule, counts: Counts | None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from curate.engine.decide import Decider
 from curate.errors import EnvironmentFault
 from curate.executors import Stage
 from curate.fingerprint import digest
-from curate.planner import Node, describe
+from curate.planner import describe
 from curate.pool import Facts, Pool, Shard, read_images, read_stored
 from curate.schema import INDEX, hash_words
 from curate.storage import Storage, sha256_file
@@ -255,13 +255,7 @@ class ExportRun:
         return digest([content, spec, blur, steps, seed])[:16]
 
     def _facts(self, shard: Shard) -> dict[str, tuple[Facts, str]]:
-        found: dict[str, tuple[Facts, str]] = {}
-        for column in self.spec.columns:
-            node: Node | None = self.context.plan.giver.get(column)
-            facts = self.context.pool.found(self.decider.fingerprint(node), shard) if node else None
-            if node is not None and facts is not None:
-                found[column] = facts, node.given(column)
-        return found
+        return self.decider.where(shard, self.spec.columns)
 
     def _clean(self, identity: str) -> None:
         """Another export's files must not stay beside this one's."""

@@ -1,26 +1,26 @@
-"""Pool facts: fit once on every row that has the columns, then one column file per shard."""
+"""Facts of the pool, fit once on every row that has the columns, and facts of documents: one column file per shard."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from curate.columns import identity, scatter, to_arrow, to_numpy
-from curate.contracts import PoolFact, State
+from curate.columns import identity, to_numpy
+from curate.contracts import DocumentFact, PoolFact, State
 from curate.engine.context import Context
-from curate.engine.decide import Decider
+from curate.engine.decide import FAMILY, Decider, answer
 from curate.engine.regroup import ShardState, state_of
 from curate.engine.scan import AliveScan, learn
 from curate.executors import Stage
 from curate.fingerprint import digest
 from curate.planner import Global, Node
 from curate.pool import Facts, Pool, Shard, read_stored
-from curate.schema import COMPUTED, SKIPPED, error_column, state_column
+from curate.schema import ABSENT, COMPUTED, error_column, state_column
 from curate.storage import Storage
 
 Inputs = dict[str, tuple[Facts, str]]
@@ -37,83 +37,79 @@ class FactTask:
     state: State | ShardState
     folder: str
 
-    def __call__(self) -> Callable[[tuple[Shard, bytes, Inputs]], tuple[Shard, Facts]]:
+    def __call__(self) -> Callable[[tuple[Shard, str, bytes, Inputs]], tuple[Shard, Facts]]:
         """The function that a worker runs."""
         return self._compute
 
-    def _compute(self, item: tuple[Shard, bytes, Inputs]) -> tuple[Shard, Facts]:
-        shard, seen_rows, inputs = item
+    def _compute(self, item: tuple[Shard, str, bytes, Inputs]) -> tuple[Shard, Facts]:
+        shard, fingerprint, seen_rows, inputs = item
         started = time.perf_counter()
         step = self.node.step
         assert isinstance(step, PoolFact)
         pool = Pool(self.storage, self.pool)
         index = pool.read_index(shard)
         known = np.unpackbits(np.frombuffer(seen_rows, np.uint8), count=shard.rows).astype(bool)
+        family = FAMILY if isinstance(step, DocumentFact) else ()
         columns: dict[str, pa.Array] = {}
-        for name in step.inputs():
+        for name in (*step.inputs(), *family):
             if name not in inputs:
                 columns[name] = index[name].combine_chunks()
                 continue
             facts, given = inputs[name]
             stored = read_stored(self.storage, facts, [given], 0, shard.rows)
             columns[name] = stored.values[given]
-            known &= stored.state.to_numpy(zero_copy_only=False) == COMPUTED
+            known &= np.isin(stored.state.to_numpy(zero_copy_only=False), (COMPUTED, ABSENT))
         rows = np.flatnonzero(known)
         seen = {name: to_numpy(array.take(pa.array(rows))) for name, array in columns.items() if name != "uid"}
         ids = {name: values[rows] for name, values in identity(shard.number, index["uid"]).items()}
-        given_columns = step.compute(seen | ids, state_of(self.state, shard.number))
+        kind = index["kind"] if self.node.kinds else None
+        values, states = answer(self.node, seen | ids, rows, shard.rows, kind, state_of(self.state, shard.number))
         table: dict[str, Any] = {
             "shard": pa.array(np.full(shard.rows, shard.number, np.int32)),
             "row": pa.array(np.arange(shard.rows, dtype=np.int64)),
         }
-        for name, kind in step.gives().items():
-            values = to_arrow(given_columns[name], kind, len(rows), name)
-            table[self.node.columns[name]] = scatter([(rows, values)], shard.rows, kind)
-        table[state_column(self.node.label)] = pa.array(np.where(known, COMPUTED, SKIPPED).astype(np.int8))
+        table |= {self.node.columns[name]: column for name, column in values.items()}
+        table[state_column(self.node.label)] = pa.array(states)
         table[error_column(self.node.label)] = pa.nulls(shard.rows, pa.string())
-        file = f"{self.folder}/{shard.number:08d}.parquet"
+        file = f"{self.folder}/{self.node.fingerprint[:16]}/{shard.number:08d}-{fingerprint[:12]}.parquet"
         sha256 = self.storage.write_table(file, pa.table(table))
         seconds = round(time.perf_counter() - started, 4)
         return shard, Facts(
-            fingerprint=self.node.fingerprint,
+            fingerprint=fingerprint,
             shard=shard.number,
             content=shard.content,
             file=file,
             label=self.node.label,
             columns=self.node.columns,
-            computed=len(rows),
+            computed=int((states == COMPUTED).sum()),
             errors=0,
             sha256=sha256,
             seconds=seconds,
-            rows=len(rows),
+            rows=int((states == COMPUTED).sum()),
         )
 
 
-def run_pool_fact(context: Context, decider: Decider, phase: Global) -> None:
-    """Fit a pool fact on the rows that have its columns, then write it for each shard. Reused when the pool is the same."""
+def run_fact(context: Context, decider: Decider, phase: Global) -> None:
+    """Write a fact of the pool, or of documents, for each shard that lacks it."""
     node, step = phase.node, phase.node.step
     assert isinstance(step, PoolFact)
     exchange = context.exchange(decider)
-    scan = AliveScan(decider, phase.after, node.inputs, exchange)
-    name_inputs(context, decider, node, scan)
-    node = replace(node, fingerprint=decider.fingerprint(node))
-    waiting = [shard for shard in decider.shards if context.pool.found(node.fingerprint, shard) is None]
+    scan = AliveScan(decider, phase.after, node.inputs, node.kinds, exchange)
+    if not isinstance(step, DocumentFact):
+        decider.fact_fingerprints[node.label] = _pool_fingerprint(decider, node, scan)
+    waiting = []
     for shard in decider.shards:
-        found = context.pool.found(node.fingerprint, shard)
+        found = decider.found(shard, node)
         context.count(node.label, 0, found.computed if found else 0)
+        if found is None:
+            waiting.append(shard)
     if not waiting:
         return
     started = time.perf_counter()
-    state = learn(scan, step)
-    folder = f"{context.pool.folder}/facts/{node.fingerprint[:16]}"
-    task = FactTask(context.storage, context.pool.name, node, state, folder)
-    giver = context.plan.giver
-    items = []
-    for shard in waiting:
-        inputs = {c: context.pool.found(decider.fingerprint(giver[c]), shard) for c in node.inputs if c in giver}
-        named = {c: (facts, giver[c].given(c)) for c, facts in inputs.items() if facts is not None}
-        items.append((shard, scan.bits(shard), named))
+    state = learn(scan, step) if not isinstance(step, DocumentFact) else {}
     context.count(node.label, 0, 0, time.perf_counter() - started)
+    task = FactTask(context.storage, context.pool.name, node, state, f"{context.pool.folder}/facts")
+    items = (_item(decider, node, scan, shard) for shard in waiting)
     with context.reporter.phase(f"fact {node.label}", sum(shard.rows for shard in waiting)) as tick:
         for shard, facts in context.map([Stage(task, stateless=True)], items):
             context.commit(facts)
@@ -123,10 +119,22 @@ def run_pool_fact(context: Context, decider: Decider, phase: Global) -> None:
     exchange.clear()
 
 
-def name_inputs(context: Context, decider: Decider, node: Node, scan: AliveScan) -> None:
-    """Give a pool fact its fingerprint: by its own, and by which rows of which content it can see."""
+def _item(decider: Decider, node: Node, scan: AliveScan, shard: Shard) -> tuple[Shard, str, bytes, Inputs]:
+    """What a worker needs for a shard."""
+    seen = scan.bits(shard)
+    if isinstance(node.step, DocumentFact):
+        mask = np.zeros(shard.rows, bool)
+        mask[: decider.rows(shard)] = decider.seen(node, shard)
+        seen = np.packbits(mask).tobytes()
+    return shard, decider.fingerprint(node, shard), seen, decider.where(shard, node.inputs)
+
+
+def _pool_fingerprint(decider: Decider, node: Node, scan: AliveScan) -> str:
+    """A pool fact depends on its own fingerprint, and on which rows of which content it can see."""
     seen: list[Any] = [node.fingerprint]
     for shard in decider.shards:
         seen.append([shard.number, shard.content, digest(scan.bits(shard).hex())])
-    seen += [decider.fingerprint(context.plan.giver[c]) for c in node.inputs if c in context.plan.giver]
-    decider.fact_fingerprints[node.label] = digest(seen)
+    if decider.plan.late(node):  # what it reads differs by shard
+        return digest([*seen, *(decider.inputs(node, shard) for shard in decider.shards)])
+    giver = decider.plan.giver
+    return digest([*seen, *(giver[column].fingerprint for column in node.inputs if column in giver)])

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
 from curate.engine.context import Context
-from curate.engine.decide import INGEST, Decider, Walk, ledger_table
+from curate.engine.decide import INGEST, WITH_DOCUMENT, Decider, Walk, ledger_table
 from curate.engine.scan import over_shards
 from curate.errors import CurateError, EnvironmentFault, PoolError, TooManyFailed
 from curate.pool import Shard
-from curate.schema import DROPPED, FAILED, KEPT, hash_words, uid_words
+from curate.schema import DOCUMENT, DROPPED, FAILED, IMAGE, KEPT, TEXT, hash_words, uid_words
 
 
 @dataclass
@@ -26,32 +25,49 @@ class Counts:
     dropped: dict[str, int]  # rule -> n, in the recipe's order
     failed: dict[str, int]  # error -> n
     duplicate_uids: int = 0
+    kinds: dict[str, Counts] = field(default_factory=dict)  # of documents: the same for each kind of row
 
     def check(self) -> None:
         """Raise if a sample was lost or counted twice: a defect of this program, which must never pass silently."""
         total = self.kept + sum(self.dropped.values()) + sum(self.failed.values())
         if total != self.entered:
             raise CurateError(f"{self.entered} samples entered but {total} have a fate: please report this defect")
+        for counts in self.kinds.values():
+            counts.check()
 
 
-def count_fates(walks: Mapping[str, int], rules: list[str], entered: int) -> Counts:
-    """Counts from (fate, rule or error) tallies."""
-    dropped = {rule: walks[f"{DROPPED}\0{rule}"] for rule in ["deny", *rules] if walks.get(f"{DROPPED}\0{rule}")}
-    failed = {key.split("\0", 1)[1]: n for key, n in sorted(walks.items()) if key.startswith(f"{FAILED}\0")}
-    return Counts(entered, walks.get(KEPT, 0), dropped, failed)
+Tally = Counter[tuple[str, str, str]]
+"""(kind of row, fate, its rule or error) -> rows."""
 
 
-def tally(walk: Walk) -> Counter[str]:
+def count_fates(found: Tally, rules: list[str]) -> Counts:
+    """Counts from tallies, in all and for each kind of row."""
+    counts = _count(found, rules)
+    kinds = [kind for kind in (DOCUMENT, TEXT, IMAGE) if any(key[0] == kind for key in found)]
+    counts.kinds = {kind: _count(Counter({k: n for k, n in found.items() if k[0] == kind}), rules) for kind in kinds}
+    return counts
+
+
+def _count(found: Tally, rules: list[str]) -> Counts:
+    fates: dict[str, Counter[str]] = {KEPT: Counter(), DROPPED: Counter(), FAILED: Counter()}
+    for (_, fate, why), n in found.items():
+        fates[fate][why] += n
+    dropped = {rule: fates[DROPPED][rule] for rule in ["deny", *rules] if fates[DROPPED][rule]}
+    return Counts(found.total(), fates[KEPT].total(), dropped, dict(sorted(fates[FAILED].items())))
+
+
+def tally(walk: Walk) -> Tally:
     """How many rows of a shard have which fate."""
-    found: Counter[str] = Counter()
-    for fate, rule, error in zip(walk.fate.tolist(), walk.rule, walk.error, strict=True):
-        found[KEPT if fate == 0 else f"{DROPPED}\0{rule}" if fate == 1 else f"{FAILED}\0{error}"] += 1
+    found: Tally = Counter()
+    kinds = walk.kind if walk.kind is not None else [""] * len(walk.fate)
+    for kind, fate, rule, error in zip(kinds, walk.fate.tolist(), walk.rule, walk.error, strict=True):
+        found[(kind, KEPT, "") if fate == 0 else (kind, DROPPED, rule) if fate == 1 else (kind, FAILED, error)] += 1
     return found
 
 
 def write_ledger(context: Context, decider: Decider) -> Counts:
     """One fate per record, shard by shard, then the sum is checked."""
-    found: Counter[str] = Counter()
+    found: Tally = Counter()
     exchange = context.exchange(decider)
     # Workers decide, the driver writes, under its lock: one that outlives its driver must not touch a later ledger.
     for shard, (fates, table) in zip(
@@ -65,14 +81,16 @@ def write_ledger(context: Context, decider: Decider) -> Counts:
     known = {f"{shard.number:08d}.parquet" for shard in decider.shards}
     stale = [n for n in context.storage.list(f"{context.folder}/ledger") if n not in known]
     context.storage.remove(f"{context.folder}/ledger/{name}" for name in stale)
-    counts = count_fates(found, [rule.label for rule in context.plan.rules], entered)
+    counts = count_fates(found, [rule.label for rule in context.plan.rules])
+    if counts.entered != entered:
+        raise CurateError(f"{entered} samples entered but {counts.entered} have a fate: please report this defect")
     counts.check()
     check_failed(context, counts)
     counts.duplicate_uids = duplicate_uids(context, decider)
     return counts
 
 
-def _decided(decider: Decider, shard: Shard) -> tuple[Counter[str], pa.Table]:
+def _decided(decider: Decider, shard: Shard) -> tuple[Tally, pa.Table]:
     walk = decider.finish(shard)
     missing = {label: int(rows.sum()) for label, rows in walk.unknown.items() if rows.any()}
     if missing:
@@ -82,7 +100,7 @@ def _decided(decider: Decider, shard: Shard) -> tuple[Counter[str], pa.Table]:
 
 def check_failed(context: Context, counts: Counts) -> None:
     """The run's own check of `max_failed`, over all facts, new and reused; what ingest could not get does not count."""
-    errors = Counter({error: n for error, n in counts.failed.items() if not error.startswith(INGEST)})
+    errors = Counter({error: n for error, n in counts.failed.items() if not error.startswith((INGEST, WITH_DOCUMENT))})
     limit = context.recipe.header.max_failed
     if errors.total() > limit * counts.entered:
         raise TooManyFailed(

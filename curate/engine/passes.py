@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -85,13 +85,13 @@ class PassRun:
         inputs = {giver[c].label: giver[c] for c in columns if c in giver}
         own = {node.label for node in self.phase.signals}
         others = [node for label, node in inputs.items() if label not in own]
-        return (*[replace(n, fingerprint=self.decider.fingerprint(n)) for n in others], *self.phase.signals)
+        return (*others, *self.phase.signals)
 
     def _chunks(self, shard: Shard) -> Iterator[Chunk]:
         """What is to be done for a shard; nothing when every signal is complete."""
         rows = self.decider.rows(shard)
         pool = self.context.pool
-        facts = {node.label: pool.found(node.fingerprint, shard) for node in self._task_nodes()}
+        facts = {node.label: self.decider.found(shard, node) for node in self._task_nodes()}
         todo = []
         for node in self.phase.signals:
             found = facts[node.label]
@@ -103,7 +103,8 @@ class PassRun:
             return
         alive = self.decider.walk(shard, self.phase.after).alive
         stored = {label: found for label, found in facts.items() if found is not None}
-        folder = f"{pool.folder}/facts/{Pass(tuple(todo)).identity}"
+        prints = sorted(self.decider.fingerprint(node, shard) for node in todo)
+        folder = f"{pool.folder}/facts/{digest(prints)[:16]}"
         spans = chunks_of(shard.rows, self.context.recipe.header.chunk_rows)
         labels = tuple(node.label for node in todo)
         self.chunks[shard.number] = []
@@ -175,7 +176,7 @@ class PassRun:
             node = next(node for node in self.phase.signals if node.label == label)
             self.context.commit(
                 Facts(
-                    fingerprint=node.fingerprint,
+                    fingerprint=self.decider.fingerprint(node, shard),
                     shard=shard.number,
                     content=shard.content,
                     file=file,
@@ -185,7 +186,7 @@ class PassRun:
                     errors=totals[label][1],
                     sha256=sha256,
                     seconds=round(sum(r.seconds.get(label, 0.0) for r in results), 4),
-                    rows=shard.usable,
+                    rows=shard.usable_of(node.kinds),
                 )
             )
         if chunks[0].part:

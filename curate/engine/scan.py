@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from curate.contracts import Columns, PoolFact, Relation, Selection, State
+from curate.contracts import Columns, DocumentFact, PoolFact, Relation, Selection, State
 from curate.engine.decide import Decider
 from curate.engine.regroup import Exchange, ShardState
-from curate.planner import Plan, Rule
+from curate.planner import Node, Plan, Rule
 from curate.pool import Facts, Pool, Shard
 from curate.schema import COMPUTED
 from curate.storage import Storage
@@ -33,6 +33,7 @@ class View:
     denied: Callable[[pa.Table], list[str | None]]
     states: Mapping[int, State | ShardState]
     fact_fingerprints: Mapping[str, str]
+    document_fingerprints: Mapping[tuple[str, int], str]
 
     def open(self, item: Item) -> tuple[Decider, Shard]:
         """A decider of one shard."""
@@ -41,6 +42,7 @@ class View:
         pool = Pool(self.storage, self.pool, {shard.unit: shard}, known)
         decider = Decider(self.plan, pool, [shard], {shard.number: rows}, self.denied)
         decider.states, decider.fact_fingerprints = dict(self.states), dict(self.fact_fingerprints)
+        decider.document_fingerprints = dict(self.document_fingerprints)
         return decider, shard
 
 
@@ -51,17 +53,34 @@ def over_shards(
     if exchange.workers is None:
         return partial(function, decider), decider.shards
     pool = decider.pool
-    states, prints = decider.states, decider.fact_fingerprints
-    view = View(decider.plan, pool.storage, pool.name, decider.denied, states, prints)
+    view = View(
+        decider.plan,
+        pool.storage,
+        pool.name,
+        decider.denied,
+        decider.states,
+        decider.fact_fingerprints,
+        decider.document_fingerprints,
+    )
     return partial(_opened, view, function), _items(decider)
 
 
 def _items(decider: Decider) -> Iterator[Item]:
-    """The decider's shards, each with all that is stored of it."""
-    prints = [decider.fingerprint(node) for node in decider.plan.nodes]
+    """The decider's shards, each with all that is stored of it. What a document fact, or what reads it, sees is known once
+    its phase has been; before that nothing asks for it."""
+    nodes = [node for node in decider.plan.nodes if settled(decider, node)]
     for shard in decider.shards:
-        found = [decider.pool.found(fingerprint, shard) for fingerprint in prints]
+        found = [decider.found(shard, node) for node in nodes]
         yield shard, decider.rows(shard), tuple(facts for facts in found if facts is not None)
+
+
+def settled(decider: Decider, node: Node) -> bool:
+    """Whether it is known what a node's fingerprint depends on: of a fact of documents only once its phase has begun."""
+    known = {label for label, _ in decider.document_fingerprints}
+    if isinstance(node.step, DocumentFact) and node.label not in known:
+        return False
+    giver = decider.plan.giver
+    return all(settled(decider, giver[column]) for column in node.inputs if column in giver)
 
 
 def _opened(view: View, function: Callable[[Decider, Shard], T], item: Item) -> T:
@@ -70,11 +89,13 @@ def _opened(view: View, function: Callable[[Decider, Shard], T], item: Item) -> 
 
 @dataclass
 class AliveScan:
-    """Rows alive after the rules below `upto` that have all of the step's `inputs`; `upto` None: whatever rules say."""
+    """Rows of these `kinds` (none: all) alive after the rules below `upto` that have all of the step's `inputs`; `upto`
+    None: whatever rules say."""
 
     decider: Decider
     upto: int | None
     inputs: Sequence[str]
+    kinds: Sequence[str]
     exchange: Exchange
     _seen: dict[int, bytes] = field(default_factory=dict)
 
@@ -93,7 +114,9 @@ class AliveScan:
     ) -> tuple[Callable[[Any], T], Iterable[Any]]:
         if self.exchange.workers is None:
             return lambda shard: function(self.decider.columns(shard, names, self.rows(shard))), self.decider.shards
-        return over_shards(self.decider, self.exchange, partial(_see, self.upto, self.inputs, names, function))
+        return over_shards(
+            self.decider, self.exchange, partial(_see, self.upto, self.inputs, self.kinds, names, function)
+        )
 
     def rows(self, shard: Shard) -> np.ndarray:
         """Row numbers that are seen."""
@@ -103,30 +126,36 @@ class AliveScan:
         """The same, one bit per row of the shard: all that is kept, since every pass of a step sees the same rows."""
         if shard.number not in self._seen:
             mask = np.zeros(shard.rows, bool)
-            mask[visible(self.decider, shard, self.upto, self.inputs)] = True
+            mask[visible(self.decider, shard, self.upto, self.inputs, self.kinds)] = True
             self._seen[shard.number] = np.packbits(mask).tobytes()
         return self._seen[shard.number]
 
 
-def visible(decider: Decider, shard: Shard, upto: int | None, inputs: Sequence[str]) -> np.ndarray:
+def visible(
+    decider: Decider, shard: Shard, upto: int | None, inputs: Sequence[str], kinds: Sequence[str]
+) -> np.ndarray:
     """Row numbers that a step may see."""
     names = [name for name in inputs if name != "uid"]
     if upto is not None:
-        return decider.ready(decider.walk(shard, upto), names)
+        return decider.ready(decider.walk(shard, upto), names, kinds)
     states = [decider.column(shard, name)[1] == COMPUTED for name in names]
-    usable = decider.index(shard)["error"].is_null().to_numpy()
+    index = decider.index(shard)
+    usable = index["error"].is_null().to_numpy()
+    if kinds:
+        usable &= np.isin(index["kind"].to_numpy(), kinds)
     return np.flatnonzero(np.logical_and.reduce([usable, *states]))
 
 
 def _see(
     upto: int | None,
     inputs: Sequence[str],
+    kinds: Sequence[str],
     names: Sequence[str],
     function: Callable[[Columns], T],
     decider: Decider,
     shard: Shard,
 ) -> T:
-    return function(decider.columns(shard, names, visible(decider, shard, upto, inputs)))
+    return function(decider.columns(shard, names, visible(decider, shard, upto, inputs, kinds)))
 
 
 def learn(scan: AliveScan, step: PoolFact | Selection) -> State | ShardState:
@@ -137,5 +166,5 @@ def learn(scan: AliveScan, step: PoolFact | Selection) -> State | ShardState:
 def fit(decider: Decider, rule: Rule, exchange: Exchange) -> None:
     """A selection learns its threshold from the rows that the rules before it leave."""
     assert isinstance(rule.step, Selection)
-    scan = AliveScan(decider, rule.number, rule.step.inputs(), exchange)
+    scan = AliveScan(decider, rule.number, rule.step.inputs(), rule.kinds, exchange)
     decider.states[rule.number] = learn(scan, rule.step)

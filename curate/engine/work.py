@@ -87,6 +87,21 @@ class Work:
     images: dict[int, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
+    def about(self, kinds: Sequence[str]) -> np.ndarray:
+        """Boolean (count,): rows of these kinds; of no kinds: all."""
+        return np.isin(self.index["kind"].to_numpy(), kinds) if kinds else np.ones(self.chunk.count, bool)
+
+    def drop(self, rows: np.ndarray) -> None:
+        """These rows are out, and the nodes of documents among them as far as they stand in this chunk."""
+        self.alive[rows] = False
+        if self.chunk.shard.kinds and len(rows):
+            parent = self.index["parent"].fill_null(-1).to_numpy() - self.chunk.start
+            self.alive[np.isin(parent, rows)] = False
+
+    def known(self, label: str) -> int:
+        """Rows for which a signal is computed, or failed."""
+        return int(np.isin(self.states[label], (COMPUTED, ERROR)).sum())
+
     def add(self, node: Node, rows: np.ndarray, values: Mapping[str, pa.Array]) -> None:
         """Columns (by the names that the step gives) for some rows."""
         for name, column in node.columns.items():

@@ -22,7 +22,7 @@ from curate.errors import CurateError
 from curate.image import decode, header
 from curate.planner import Node, Rule, group
 from curate.pool import read_images, read_stored
-from curate.schema import COMPUTED, DECODE, ERROR, SKIPPED, error_column, state_column
+from curate.schema import ABSENT, COMPUTED, DECODE, ERROR, NODE_COLUMNS, SKIPPED, error_column, state_column
 
 SLICE_ROWS = 32
 SLICE_MEGAPIXELS = 48.0
@@ -69,10 +69,11 @@ class PassWorker:
     # -- opening ---------------------------------------------------------------------------------------------------
 
     def _open(self, chunk: Chunk) -> Work:
-        index = self.task.storage.read_table(chunk.shard.index, INDEX_READ).slice(chunk.start, chunk.count)
+        names = [*INDEX_READ, *(NODE_COLUMNS if chunk.shard.kinds else ())]
+        index = self.task.storage.read_table(chunk.shard.index, names).slice(chunk.start, chunk.count)
         work = Work(chunk, index, chunk.alive_rows())
         for label, node in self.nodes.items():
-            work.states[label] = np.full(chunk.count, SKIPPED, np.int8)
+            work.states[label] = np.where(work.about(node.kinds), SKIPPED, ABSENT).astype(np.int8)
             work.errors[label] = [None] * chunk.count
             for name, kind in node.step.gives().items():
                 work.kinds[node.columns[name]] = kind
@@ -82,7 +83,7 @@ class PassWorker:
         if chunk.part and self.task.storage.exists(chunk.target):
             self._load_part(work)
         for label in self.nodes:
-            work.before[label] = int(np.count_nonzero(work.states[label] != SKIPPED))
+            work.before[label] = work.known(label)
         return work
 
     def _load(self, work: Work, node: Node) -> None:
@@ -100,7 +101,7 @@ class PassWorker:
         table = self.task.storage.read_table(work.chunk.target)
         for label in work.chunk.todo:
             node = self.nodes[label]
-            work.states[label][:] = SKIPPED
+            work.states[label][work.states[label] != ABSENT] = SKIPPED
             for column in node.columns.values():
                 work.parts[column] = []
             states = table[state_column(label)].to_numpy()
@@ -259,7 +260,7 @@ class PassWorker:
             for row in rows[states == ERROR].tolist():
                 error = str(work.errors[giver.label][row])
                 work.fail(node.label, row, error if error.startswith(DECODE) else f"{giver.label}: {error}")
-            rows = rows[states == COMPUTED]
+            rows = rows[np.isin(states, (COMPUTED, ABSENT))]
         return rows
 
     def _givers(self, columns: Sequence[str]) -> list[Node]:
@@ -277,14 +278,14 @@ class PassWorker:
         a later one must not spare it what an earlier one asks for. The ledger decides again from stored columns.
         """
         for done, rule in enumerate(rules):
-            alive = np.flatnonzero(work.alive)
+            alive = np.flatnonzero(work.alive & work.about(rule.kinds))
             states = [work.states[node.label][alive] for node in self._givers(rule.step.inputs())]
             if any((state == SKIPPED).any() for state in states):
                 return rules[done:]
-            known = alive[np.logical_and.reduce([state == COMPUTED for state in states])] if states else alive
+            ready = [np.isin(state, (COMPUTED, ABSENT)) for state in states]
+            known = alive[np.logical_and.reduce(ready)] if states else alive
             keep = np.asarray(rule.step.keep(work.columns(rule.step.inputs(), known)), bool)  # type: ignore[union-attr]
-            work.alive[:] = False
-            work.alive[known[keep]] = True
+            work.drop(np.setdiff1d(alive, known[keep]))
         return []
 
     # -- committing -------------------------------------------------------------------------------------------------
@@ -299,8 +300,7 @@ class PassWorker:
         }
         for label in chunk.todo:
             node, states = self.nodes[label], work.states[label]
-            known = int(np.count_nonzero(states != SKIPPED))
-            result.computed[label] = known - work.before[label]
+            result.computed[label] = work.known(label) - work.before[label]
             result.reused[label] = work.before[label]
             result.totals[label] = int((states == COMPUTED).sum()), int((states == ERROR).sum())
             for column in node.columns.values():
