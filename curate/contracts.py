@@ -306,12 +306,18 @@ class Exporter(Step, ABC):
     """Whether it writes documents (records with nodes) or pairs."""
 
     @abstractmethod
-    def write(self, records: Sequence[Record], path: Path) -> None:
-        """Write `path`, a local temporary file. Raise `SampleError` naming the record's key if one cannot be written."""
+    def write(self, records: Sequence[Record], path: Path) -> dict[str, int] | None:
+        """Write `path`, a local temporary file. Raise `SampleError` naming the record's key if one cannot be written.
+
+        What it returns (texts, images, tokens, …) is told of the shard in the manifest and in `counts.json` beside it."""
 
     def typed(self, types: Mapping[str, pa.DataType]) -> Self:
         """The same exporter, told the Arrow types of the meta columns, for formats whose files have a schema."""
         return self
+
+    def files(self) -> tuple[str, ...]:
+        """Paths of files that it reads: their content shapes the export's bytes."""
+        return ()
 
     def index_files(self, counts: dict[str, int]) -> dict[str, bytes]:
         """Small files beside the shards, from shard name -> number of samples (webdataset's `sizes.json`)."""

@@ -9,16 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from PIL import Image
 from pydantic import Field
 
 from curate.contracts import Exporter, Record
-from curate.errors import SampleError
-from curate.image import THUMB_SIDE, decode, header
+from stages.export.images import readable
 from stages.export.meta import meta_of
-
-AS_THEY_ARE = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
-"""Formats that every reader knows, told by their bytes: exported untouched. Others become PNG."""
 
 
 class Webdataset(Exporter):
@@ -40,7 +35,7 @@ class Webdataset(Exporter):
         """Byte-identical for equal records: no times, no owners. SampleError names the record whose image is bad."""
         with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
             for record in records:
-                ext, image = self._image(record)
+                ext, image = readable(record.image, f"{record.key} ({record.uid})", self.max_side, self.quality)
                 meta = json.dumps({**meta_of(record), "key": record.key}, ensure_ascii=False, sort_keys=True)
                 for suffix, data in ((ext, image), ("txt", record.text.encode()), ("json", meta.encode())):
                     info = tarfile.TarInfo(f"{record.key}.{suffix}")  # mtime 0, uid 0, gid 0, mode 0644
@@ -50,29 +45,3 @@ class Webdataset(Exporter):
     def index_files(self, counts: dict[str, int]) -> dict[str, bytes]:
         """`sizes.json`: open_clip reads the number of samples from it."""
         return {"sizes.json": (json.dumps(counts, indent=2, sort_keys=True) + "\n").encode()}
-
-    def _image(self, record: Record) -> tuple[str, bytes]:
-        """Extension and bytes."""
-        try:
-            facts = header(record.image)
-            if self.max_side is not None and max(facts.width, facts.height) > self.max_side:
-                return "jpg", _reduced(record.image, self.max_side, self.quality)
-            known = AS_THEY_ARE.get(facts.format)
-            return (known, record.image) if known else ("png", _png(record.image))
-        except SampleError as error:
-            raise SampleError(f"{record.key} ({record.uid}): {error}") from error
-
-
-def _reduced(blob: bytes, side: int, quality: int) -> bytes:
-    # A thumb's short side is at least THUMB_SIDE, so up to there it has all the pixels that are needed.
-    image = decode(blob, "thumb" if side <= THUMB_SIDE else "full")
-    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=None)
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=quality)
-    return out.getvalue()
-
-
-def _png(blob: bytes) -> bytes:
-    out = io.BytesIO()
-    decode(blob, "full").save(out, "PNG")
-    return out.getvalue()
