@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from curate.engine.boundary import attempt
 from curate.engine.decide import Decider
-from curate.report.part import Place, column_of
+from curate.report.part import PAIRS, Place, column_of
 
 if TYPE_CHECKING:
     from curate.inspect import Run
@@ -57,9 +57,16 @@ class Cards:
         return self.named(place) | {"kept": kept, "picture": picture(self.run, place, STRIP_SIDE)}
 
     def named(self, place: Place) -> dict[str, Any]:
-        """What a sample is called: uid (32 hexadecimal digits), key and caption."""
+        """What a sample is called: uid (32 hexadecimal digits), key and caption; of an image in a document also what its
+        markup says below it, as `note`."""
         row = self.decider.index(place.shard).slice(place.row, 1).to_pylist()[0]
-        return {"uid": row["uid"].hex(), "key": row["key"], "text": row["text"] or ""}
+        return {
+            "uid": row["uid"].hex(),
+            "key": row["key"],
+            "text": row["text"] or "",
+            "note": row.get("caption") or "",
+            "kind": row.get("kind", PAIRS),
+        }
 
     def _cell(self, place: Place, column: str) -> Any:
         return self.decider.column(place.shard, column)[0][place.row].as_py()

@@ -82,7 +82,8 @@ def _skewed(values: np.ndarray, positive: np.ndarray) -> bool:
 class Histogram:
     """Counts per bin, kept and not kept; what lies beyond the axis is in the end bins.
 
-    `computed`: samples that have the value. `outside`: those of them beyond the limits. `rules`: whose limits.
+    `entered`: rows that the column is about, of documents those of its `kinds`. `computed`: those that have the value.
+    `outside`: those of them beyond the limits. `rules`: whose limits.
     """
 
     column: str
@@ -90,8 +91,10 @@ class Histogram:
     high: float | None
     rules: Sequence[str]
     axis: Axis
+    kinds: Sequence[str] = ()
     kept: np.ndarray = field(init=False)
     dropped: np.ndarray = field(init=False)
+    entered: int = 0
     computed: int = 0
     outside: int = 0
 
@@ -105,6 +108,7 @@ class Histogram:
         known = ~np.isnan(values)
         self.kept += bin_counts(self.axis, values[known & part.kept])
         self.dropped += bin_counts(self.axis, values[known & ~part.kept])
+        self.entered += int(np.isin(part.kind, self.kinds).sum()) if self.kinds else len(values)
         self.computed += int(known.sum())
         beyond = np.zeros_like(known)
         if self.low is not None:
@@ -130,7 +134,7 @@ def histograms(rules: Sequence[dict[str, Any]], decider: Decider) -> list[Histog
                 limits, labels = found.get(column, ((None, None), []))
                 found[column] = (_strictest(limits, (low, high)), [*labels, rule["label"]])
     return [
-        Histogram(column, low, high, labels, look(decider, column, low, high))
+        Histogram(column, low, high, labels, look(decider, column, low, high), decider.plan.giver[column].kinds)
         for column, ((low, high), labels) in found.items()
     ]
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from curate.engine.decide import DENY, Decider
 from curate.report.cards import Cards
 from curate.report.charts import Histogram, histograms
-from curate.report.part import Part, Tally, column_of, parts
+from curate.report.documents import DocumentTallies, document_tallies, family
+from curate.report.part import KINDS, PAIRS, Part, Tally, column_of, parts
 from curate.report.tallies import Alone, Clusters, Examples, Filled, Groups, Texts, effective
+from curate.schema import IMAGE
 
 if TYPE_CHECKING:
     from curate.inspect import Run
@@ -34,7 +36,8 @@ class Tallies:
     alone: Alone
     examples: Examples
     charts: list[Histogram]
-    captions: Texts
+    captions: Texts | None
+    documents: DocumentTallies | None
     languages: Texts | None
     clusters: Clusters | None
     groups: Groups | None
@@ -43,9 +46,9 @@ class Tallies:
 
     def add(self, part: Part) -> None:
         """Count a shard."""
-        whole: list[Tally | None] = [self.alone, self.examples, self.captions, *self.charts]
-        columns: list[Tally | None] = [self.languages, self.clusters, self.groups, self.synthetic, self.phrases]
-        for tally in whole + columns:
+        whole: list[Tally | None] = [self.alone, self.examples, *self.charts]
+        some: list[Tally | None] = [self.captions, self.documents, self.languages, self.clusters, self.groups]
+        for tally in [*whole, *some, self.synthetic, self.phrases]:
             if tally is not None:
                 tally.add(part)
 
@@ -58,21 +61,26 @@ def collect(run: Run) -> dict[str, Any]:
     tallies = _tallies(run, decider, [error for error, _ in errors[:ERRORS_SHOWN]])
     for part in parts(run, decider):
         tallies.add(part)
+    captions, rules = tallies.captions, list(funnel.dropped)[:RULES_SHOWN]
+    cards = Cards(run, decider)
     return {
         "m": run.manifest,
-        "kinds": {"kept": funnel.kept, "dropped": sum(funnel.dropped.values()), "failed": sum(funnel.failed.values())},
+        "fates": {"kept": funnel.kept, "dropped": sum(funnel.dropped.values()), "failed": sum(funnel.failed.values())},
         "funnel": _funnel(run.manifest, tallies.alone),
         "alone_known": tallies.alone.known,
         "charts": tallies.charts,
-        "captions": tallies.captions.top(TEXTS_SHOWN, least=2),
-        "missed": tallies.captions.missed,
+        "captions": captions.top(TEXTS_SHOWN, least=2) if captions else [],
+        "missed": captions.missed if captions else 0,
         "languages": tallies.languages.top(TEXTS_SHOWN) if tallies.languages else [],
         "clusters": _clusters(tallies.clusters) if tallies.clusters else None,
         "synthetic": tallies.synthetic.count if tallies.synthetic else None,
         "phrases": tallies.phrases.count if tallies.phrases else None,
         "more_failures": [n for _, n in errors[ERRORS_SHOWN:]],
         "cost": _cost(run.manifest),
-        **_samples(tallies, Cards(run, decider), errors[:ERRORS_SHOWN], funnel.dropped),
+        "family": family(run, tallies.documents, tallies.examples, tallies.alone, cards, rules)
+        if tallies.documents
+        else None,
+        **_samples(tallies, cards, errors[:ERRORS_SHOWN], {} if tallies.documents else funnel.dropped),
     }
 
 
@@ -82,10 +90,11 @@ def _tallies(run: Run, decider: Decider, errors: Sequence[str]) -> Tallies:
     group, size = (column_of(plan, given) for given in DUPLICATES)
     caption, phrases = column_of(plan, SYNTHETIC), column_of(plan, PHRASES)
     return Tallies(
-        alone=Alone(plan.rules),
+        alone=Alone(plan.rules, KINDS if plan.documents else (PAIRS,)),
         examples=Examples(KEPT_EXAMPLES, DROPPED_EXAMPLES, FAILED_EXAMPLES, errors),
         charts=histograms(run.manifest["rules"], decider),
-        captions=Texts("text"),
+        captions=None if plan.documents else Texts("text"),
+        documents=document_tallies() if plan.documents else None,
         languages=Texts(language) if language else None,
         clusters=Clusters(cluster) if cluster else None,
         groups=Groups(group, size, GROUPS_SHOWN, MEMBERS_SHOWN) if group and size else None,
@@ -104,7 +113,7 @@ def _samples(
             {"error": error, "n": n, "samples": [cards.named(place) for place, _ in examples.of("error", error)]}
             for error, n in errors
         ],
-        "kept": [cards.card(*example) for example in examples.of("kept")],
+        "kept": [cards.card(*example) for example in examples.of("kept", group=IMAGE if tallies.documents else PAIRS)],
         "grounded": [cards.card(place) for *_, place in tallies.phrases.found] if tallies.phrases else [],
         "dropped": [
             {"label": label, "n": n, "cards": [cards.card(*example) for example in examples.of("rule", label)]}

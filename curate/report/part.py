@@ -11,14 +11,20 @@ import numpy as np
 import pyarrow as pa
 
 from curate.columns import to_numpy
-from curate.engine.decide import Decider
+from curate.engine.decide import WITH_DOCUMENT, Decider
 from curate.errors import RunError
 from curate.planner import Plan
 from curate.pool import Shard
-from curate.schema import COMPUTED, FAILED, KEPT, hash_words, uid_words
+from curate.schema import COMPUTED, DOCUMENT, FAILED, IMAGE, KEPT, TEXT, hash_words, uid_words
 
 if TYPE_CHECKING:
     from curate.inspect import Run
+
+KINDS = (DOCUMENT, TEXT, IMAGE)
+PAIRS = ""
+"""The name of the one kind of rows that a pool of pairs has."""
+INTERLEAVED = "interleaved"
+"""Documents that are kept with an image."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,34 @@ class Part:
     def rule(self) -> np.ndarray:
         """Object (n,): label of the rule that dropped the sample, or None."""
         return to_numpy(self.ledger["rule"])
+
+    @cached_property
+    def kind(self) -> np.ndarray:
+        """Object (n,): what each row is; `PAIRS` in a pool of pairs."""
+        if self.decider.plan.documents:
+            return to_numpy(self.decider.index(self.shard)["kind"])
+        return np.full(self.ledger.num_rows, PAIRS, object)
+
+    @cached_property
+    def owner(self) -> np.ndarray:
+        """int64 (n,): the row of a node's document; of a document, its own."""
+        parent = self.decider.index(self.shard)["parent"].to_pylist()
+        return np.array([row if above is None else above for row, above in enumerate(parent)], np.int64)
+
+    @cached_property
+    def along(self) -> np.ndarray:
+        """Boolean (n,): nodes that are gone only because their document is."""
+        errors = [error is not None and error.startswith(WITH_DOCUMENT) for error in self.ledger["error"].to_pylist()]
+        return (to_numpy(self.ledger["value"]) == WITH_DOCUMENT) | np.array(errors, bool)
+
+    def groups(self) -> dict[str, np.ndarray]:
+        """Boolean (n,) per group of rows that examples are drawn from: all pairs; documents, and nodes by themselves."""
+        if not self.decider.plan.documents:
+            return {PAIRS: np.ones(self.ledger.num_rows, bool)}
+        found = {kind: (self.kind == kind) & ~self.along for kind in KINDS}
+        pictured = np.zeros(self.ledger.num_rows, bool)
+        pictured[self.owner[self.kept & found[IMAGE]]] = True
+        return found | {INTERLEAVED: pictured & self.kept}
 
     @cached_property
     def draws(self) -> np.ndarray:

@@ -8,74 +8,87 @@ from typing import Any, Final
 
 import numpy as np
 
-from curate.contracts import Filter
+from curate.contracts import Columns, Filter
 from curate.engine.decide import DENY
 from curate.planner import Rule
-from curate.report.part import Part, Place
+from curate.report.part import PAIRS, Part, Place
 from curate.schema import COMPUTED
 
 MOST_TEXTS: Final = 100_000
 
 
 class Alone:
-    """Per filter the samples that it alone drops: every other filter would keep them.
+    """Per filter the rows that it alone drops: every other filter would keep them.
 
-    Counted among samples for which the facts of all filters are computed (`known`), and which neither failed nor stand
-    on the deny list. A selection depends on what came before it and has no such figure.
+    Counted among rows for which the facts of all filters about rows of their kind are computed (`known`), and which neither
+    failed nor stand on the deny list; a node counts whatever became of its document. A selection depends on what came
+    before it and has no such figure.
     """
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        self.filters = [(rule.label, rule.step) for rule in rules if isinstance(rule.step, Filter)]
-        self.columns = sorted({column for _, step in self.filters for column in step.inputs()})
-        self.drops = {label: 0 for label, _ in self.filters}
+    def __init__(self, rules: Sequence[Rule], kinds: Sequence[str]) -> None:
+        self.filters = {
+            kind: [(rule.label, rule.step) for rule in rules if isinstance(rule.step, Filter) and _about(rule, kind)]
+            for kind in kinds
+        }
+        self.drops = {label: 0 for filters in self.filters.values() for label, _ in filters}
         self.known = 0
 
     def add(self, part: Part) -> None:
-        """Ask every filter about every sample whose facts are known."""
-        states = [part.decider.column(part.shard, column)[1] == COMPUTED for column in self.columns]
-        rows = np.flatnonzero(np.logical_and.reduce([~part.failed, part.rule != DENY, *states]))
-        self.known += len(rows)
-        if not self.filters or not len(rows):
-            return
-        columns = part.decider.columns(part.shard, self.columns, rows)
-        votes = [~np.asarray(step.keep(columns), bool) for _, step in self.filters]
+        """Ask every filter about every row of its kinds whose facts are known."""
+        sound = ~part.failed & (part.rule != DENY)
+        for kind, filters in self.filters.items():
+            columns = sorted({column for _, step in filters for column in step.inputs()})
+            states = [part.decider.column(part.shard, column)[1] == COMPUTED for column in columns]
+            rows = np.flatnonzero(np.logical_and.reduce([sound, part.kind == kind, *states]))
+            self.known += len(rows) if filters or kind == PAIRS else 0
+            if filters and len(rows):
+                self._ask(filters, part.decider.columns(part.shard, columns, rows))
+
+    def _ask(self, filters: Sequence[tuple[str, Filter]], columns: Columns) -> None:
+        votes = [~np.asarray(step.keep(columns), bool) for _, step in filters]
         single = np.sum(votes, axis=0) == 1
-        for (label, _), vote in zip(self.filters, votes, strict=True):
+        for (label, _), vote in zip(filters, votes, strict=True):
             self.drops[label] += int((vote & single).sum())
 
 
+def _about(rule: Rule, kind: str) -> bool:
+    return not rule.kinds or kind in rule.kinds
+
+
 class Examples:
-    """The samples with the lowest hashes of their uids: of the kept, of each rule's drops, of the failures by `errors`."""
+    """The rows with the lowest hashes of their uids: of the kept, of each rule's drops, of the failures by `errors`;
+    of documents and each kind of node apart."""
 
     def __init__(self, kept: int, dropped: int, failed: int, errors: Collection[str]) -> None:
         self.count = {"kept": kept, "rule": dropped, "error": failed}
         self.errors = frozenset(errors)
-        self.found: dict[tuple[str, str], list[tuple[int, int, int, Place, str]]] = {}
+        self.found: dict[tuple[str, str, str], list[tuple[int, int, int, Place, str]]] = {}
 
     def add(self, part: Part) -> None:
         """Keep the lowest draws per group."""
-        self._take(part, "kept", "", np.flatnonzero(part.kept))
-        for label in sorted({label for label in part.rule.tolist() if label}):
-            self._take(part, "rule", label, np.flatnonzero(part.rule == label))
+        for group, mask in part.groups().items():
+            self._take(part, ("kept", "", group), np.flatnonzero(part.kept & mask))
+            for label in sorted({label for label in part.rule[mask].tolist() if label}):
+                self._take(part, ("rule", label, group), np.flatnonzero((part.rule == label) & mask))
         errors = part.ledger["error"].to_pylist()
         rows: dict[str, list[int]] = {}
         for row in np.flatnonzero(part.failed).tolist():
             if errors[row] in self.errors:
                 rows.setdefault(errors[row], []).append(row)
         for error, failed in rows.items():
-            self._take(part, "error", error, np.array(failed))
+            self._take(part, ("error", error, PAIRS), np.array(failed))
 
-    def _take(self, part: Part, kind: str, name: str, rows: np.ndarray) -> None:
+    def _take(self, part: Part, key: tuple[str, str, str], rows: np.ndarray) -> None:
+        count = self.count[key[0]]
         entries = [
             (int(part.draws[row]), part.shard.number, row, Place(part.shard, row), part.ledger["value"][row].as_py())
-            for row in part.lowest(rows, self.count[kind]).tolist()
+            for row in part.lowest(rows, count).tolist()
         ]
-        known = self.found.get((kind, name), [])
-        self.found[kind, name] = sorted([*known, *entries], key=lambda e: e[:3])[: self.count[kind]]
+        self.found[key] = sorted([*self.found.get(key, []), *entries], key=lambda e: e[:3])[:count]
 
-    def of(self, kind: str, name: str = "") -> list[tuple[Place, str]]:
-        """Place and the value that the rule saw."""
-        return [(place, value or "") for *_, place, value in self.found.get((kind, name), [])]
+    def of(self, what: str, name: str = "", group: str = PAIRS) -> list[tuple[Place, str]]:
+        """Place and the value that the rule saw. `what`: kept, rule (of that name) or error."""
+        return [(place, value or "") for *_, place, value in self.found.get((what, name, group), [])]
 
 
 class Filled:
@@ -96,32 +109,53 @@ class Filled:
         self.found = sorted(self.found, key=lambda e: e[:3])[: self.examples]
 
 
-class Texts:
-    """How often each value of a text column stands in the pool and among the kept: [before, after].
+class Frequent:
+    """How often names stand in the pool, with further counts beside: name -> [before, ...].
 
-    Lossy counting (Manku and Motwani 2002, in spirit): when more than `most` values are held, the rarer half is let go,
+    Lossy counting (Manku and Motwani 2002, in spirit): when more than `most` names are held, the rarer half is let go,
     and `missed` grows by the highest count among them. A count is low by at most `missed`, exact while that is 0.
     """
 
-    def __init__(self, column: str, most: int = MOST_TEXTS) -> None:
-        self.column, self.most, self.missed = column, most, 0
+    def __init__(self, most: int = MOST_TEXTS) -> None:
+        self.most, self.missed = most, 0
         self.counts: dict[str, list[int]] = {}
 
-    def add(self, part: Part) -> None:
-        """Count a shard."""
-        for text, kept in zip(part.cells(self.column), part.kept.tolist(), strict=True):
-            if text:
-                pair = self.counts.setdefault(text, [0, 0])
-                pair[0] += 1
-                pair[1] += kept
+    def count(self, name: str, numbers: Sequence[int]) -> None:
+        """Add to a name's counts."""
+        known = self.counts.get(name)
+        self.counts[name] = list(numbers) if known is None else [a + b for a, b in zip(known, numbers, strict=True)]
+
+    def trim(self) -> None:
+        """Let the rarer half go if there are too many."""
         if len(self.counts) > self.most:
             ordered = self.ranked()
             self.missed += ordered[self.most // 2][1][0]
             self.counts = dict(ordered[: self.most // 2])
 
     def ranked(self) -> list[tuple[str, list[int]]]:
-        """Most frequent first; ties by the text."""
+        """Most frequent first; ties by the name."""
         return sorted(self.counts.items(), key=lambda item: (-item[1][0], item[0]))
+
+
+class Texts(Frequent):
+    """How often each value of a text column stands in the pool and among the kept: [before, after]. Of rows of one kind,
+    if it is named, and only texts of at most `longest` characters, if that is given."""
+
+    def __init__(
+        self, column: str, most: int = MOST_TEXTS, kind: str | None = None, longest: int | None = None
+    ) -> None:
+        super().__init__(most)
+        self.column, self.kind, self.longest = column, kind, longest
+
+    def add(self, part: Part) -> None:
+        """Count a shard."""
+        about = np.ones_like(part.kept) if self.kind is None else part.kind == self.kind
+        cells = part.cells(self.column)
+        for row in np.flatnonzero(about).tolist():
+            text = cells[row]
+            if text and (self.longest is None or len(text) <= self.longest):
+                self.count(text, (1, int(part.kept[row])))
+        self.trim()
 
     def top(self, count: int, least: int = 1) -> list[dict[str, Any]]:
         """The most frequent that stand at least so often."""

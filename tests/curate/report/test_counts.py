@@ -125,7 +125,7 @@ def test_examples_do_not_depend_on_the_order_of_shards(hostile_run: Run) -> None
         backward.add(part)
     assert forward.found == backward.found
     assert len(forward.of("kept")) == 5
-    assert [name for kind, name in forward.found if kind == "error"] == errors
+    assert [name for what, name, _ in forward.found if what == "error"] == errors
     assert len(forward.of("error", errors[0])) == 1
     assert all(value for _, value in forward.of("rule", "caption_length"))
 
