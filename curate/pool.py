@@ -38,7 +38,7 @@ class Shard:
     content: str
     index: str
     sha256: str
-    kinds: Mapping[str, int] = field(default_factory=dict)  # of documents: usable rows of each kind
+    kinds: Mapping[str, int] = field(default_factory=dict, hash=False)  # of documents: usable rows of each kind
     kind: str = "shard"
 
     def usable_of(self, kinds: Sequence[str]) -> int:
