@@ -34,6 +34,11 @@ class Export(BaseModel):
         description="caption columns and their weights; one column is drawn per sample from (seed, uid)",
     )
     meta: tuple[str, ...] = Field(default=(), description="columns that go into each sample's JSON")
+    node_meta: tuple[str, ...] = Field(default=(), description="of documents: columns that go with each of their nodes")
+    place: str | None = Field(
+        default=None,
+        description="of documents: a column of whole numbers; an image goes right before the node of that number, from 0",
+    )
     blur: tuple[Blur, ...] = Field(default=(), description="columns of boxes to blur: `faces`, one mapping, or several")
     formats: tuple[dict[str, Any], ...] = ()
 
@@ -46,7 +51,8 @@ class Export(BaseModel):
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column that the export reads."""
-        return tuple(dict.fromkeys((*self.captions, *self.meta, *(blur.column for blur in self.blur))))
+        named = (*self.captions, *self.meta, *self.node_meta, *(blur.column for blur in self.blur))
+        return tuple(dict.fromkeys((*named, self.place) if self.place else named))
 
 
 class Header(BaseModel):

@@ -1,4 +1,4 @@
-"""Exports what is kept: spill each source shard once, then write output shards, in parallel and idempotently.
+"""Exports what is kept: each source shard is spilled once, then output shards are written, in parallel and idempotently.
 
 Every output shard commits with a record of its files under `runs/<run>/commits/<identity>`; the identity covers the kept
 samples and everything that shapes their bytes, so a resumed run writes only what is missing, and a changed decision
@@ -7,7 +7,6 @@ starts a new set.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,133 +16,25 @@ import numpy as np
 import pyarrow as pa
 
 from curate.columns import identity as row_identity
-from curate.contracts import Exporter
+from curate.contracts import Exporter, Record
 from curate.engine.boundary import attempt
 from curate.engine.context import Context
 from curate.engine.decide import Decider
+from curate.engine.spilling import BLURRED, SpillItem, SpillTask
 from curate.errors import EnvironmentFault
 from curate.executors import Stage
 from curate.fingerprint import digest
 from curate.planner import describe
-from curate.pool import Facts, Pool, Shard, read_images, read_stored
-from curate.schema import INDEX, hash_words
+from curate.schema import DOCUMENT, DOCUMENT_INDEX
 from curate.storage import Storage, sha256_file
-from stages.export.blur import VERSION, Blur, blur_boxes
+from stages.export.blur import VERSION
 from stages.export.checksums import sha256sums
 from stages.export.meta import BASE
 from stages.export.shuffle import BITS, ShardPlan, histogram, order_key
-from stages.export.spill import SpillRow, gather, read_spill, write_spill
+from stages.export.spill import gather, read_spill
 
-BASE_META = ("uid", "url")
-BLURRED = "blurred"
-"""Meta column of an export that blurs: in how many places the image was."""
-
-
-@dataclass(frozen=True)
-class SpillTask:
-    """Gathers one source shard's kept samples, reading its tar once."""
-
-    storage: Storage
-    pool: str
-    plan: ShardPlan
-    seed: int
-    captions: dict[str, float]
-    meta: tuple[str, ...]
-    blur: tuple[Blur, ...]
-    max_megapixels: float
-    folder: str
-
-    def __call__(self) -> Callable[[SpillItem], int]:
-        """The function that a worker runs."""
-        return self._spill
-
-    def _spill(self, item: SpillItem) -> int:
-        target = f"{self.folder}/{item.shard.number:08d}.arrow"
-        if self.storage.exists(target):
-            return len(item.rows)
-        index = Pool(self.storage, self.pool).read_index(item.shard)
-        rows = np.asarray(item.rows, np.int64)
-        unique = np.unique(rows)
-        blobs = read_images(item.tar, index, unique.tolist())
-        images = dict(zip(unique.tolist(), blobs, strict=True))
-        blurred = self._blurred(item, index, images)
-        words = row_identity(item.shard.number, index["uid"])["uid"][rows]
-        keys = order_key(words, np.asarray(item.copies), self.seed)
-        columns = {name: self._column(item, index, name).take(pa.array(rows)).to_pylist() for name in self._names()}
-        chosen = self._choose(words, np.asarray(item.copies))
-        uids = index["uid"].take(pa.array(rows)).to_pylist()
-        urls = index["url"].take(pa.array(rows)).to_pylist()
-        exts = index["ext"].take(pa.array(rows)).to_pylist()
-        spilled = []
-        for i, row in enumerate(rows.tolist()):
-            text, source = self._caption({name: columns[name][i] for name in self.captions}, chosen[i])
-            meta = {"uid": uids[i].hex(), "url": urls[i] or "", "caption_source": source}
-            meta |= {name: _json(columns[name][i]) for name in self.meta if name not in BASE_META}
-            meta |= {BLURRED: blurred[row]} if self.blur else {}
-            spilled.append(
-                SpillRow(int(keys[i]), uids[i], int(item.copies[i]), images[row], exts[i], text, json.dumps(meta))
-            )
-        with self.storage.building(target) as path:
-            write_spill(spilled, self.plan, path)
-        return len(rows)
-
-    def _names(self) -> list[str]:
-        return sorted({*self.captions, *(name for name in self.meta if name not in BASE_META)})
-
-    def _blurred(self, item: SpillItem, index: pa.Table, images: dict[int, bytes]) -> dict[int, int]:
-        """Blur boxes in the images of the given rows, in place; returns how many in each."""
-        rows = pa.array(list(images))
-        columns = [self._column(item, index, blur.column).take(rows).to_pylist() for blur in self.blur]
-        counts = dict.fromkeys(images, 0)
-        for i, row in enumerate(images if self.blur else ()):
-            values = [column[i] for column in columns]
-            done, error = attempt(
-                lambda row=row, values=values: blur_boxes(images[row], self.blur, values, self.max_megapixels),  # type: ignore[misc]
-                f"blurring row {row} of {item.tar}",
-            )
-            if done is None:
-                raise EnvironmentFault(f"row {row} of {item.tar} is kept and cannot be blurred: {error}")
-            images[row], counts[row] = done
-        return counts
-
-    def _column(self, item: SpillItem, index: pa.Table, name: str) -> pa.Array:
-        if name not in item.facts:
-            return index[name].combine_chunks()
-        facts, given = item.facts[name]
-        return read_stored(self.storage, facts, [given], 0, item.shard.rows).values[given]
-
-    def _choose(self, words: np.ndarray, copies: np.ndarray) -> list[str]:
-        """A caption column per row, drawn by weight from (seed, uid, copy)."""
-        names = list(self.captions)
-        edges = np.cumsum([self.captions[name] for name in names])
-        draws = np.zeros(len(words))
-        for copy in np.unique(copies):
-            at = copies == copy
-            draws[at] = hash_words(self.seed, words[at], f"caption{copy}") / 2.0**64 * edges[-1]
-        return [names[min(i, len(names) - 1)] for i in np.searchsorted(edges, draws, side="right")]
-
-    def _caption(self, found: dict[str, Any], chosen: str) -> tuple[str, str]:
-        """The drawn caption, or the first other one that is not empty."""
-        for name in (chosen, *self.captions):
-            if found[name]:
-                return str(found[name]), name
-        return "", chosen
-
-
-def _json(value: Any) -> Any:
-    """Digests as hexadecimal text; everything else is JSON already."""
-    return value.hex() if isinstance(value, bytes) else value
-
-
-@dataclass(frozen=True)
-class SpillItem:
-    """One source shard: kept rows, repeated with their copy numbers, and where their columns are."""
-
-    shard: Shard
-    tar: str
-    rows: tuple[int, ...]
-    copies: tuple[int, ...]
-    facts: dict[str, tuple[Facts, str]]  # column -> where it is, and its name as its step gives it
+COUNTS = "counts.json"
+"""What an exporter told of its shards beside their samples, by shard."""
 
 
 @dataclass(frozen=True)
@@ -170,22 +61,24 @@ class WriteTask:
         for exporter in self.exporters:
             name = f"{number:08d}{exporter.suffix}"
             with self.storage.building(f"{self.folder}/{exporter.format}/{name}") as path:
-                _write_format(exporter, records, path)
+                counts = _write_format(exporter, records, path)
                 done[exporter.format] = {
                     "name": name,
                     "samples": len(records),
                     "bytes": path.stat().st_size,
                     "sha256": sha256_file(path),
+                    **({"counts": counts} if counts else {}),
                 }
         self.storage.write_json(f"{self.commits}/{number:08d}.json", done)
         return number, done
 
 
-def _write_format(exporter: Exporter, records: Sequence[Any], path: Path) -> None:
+def _write_format(exporter: Exporter, records: Sequence[Record], path: Path) -> dict[str, int]:
     """Every image was decoded before it was kept, so an image that cannot be written now is no fate: it stops the run."""
-    _, error = attempt(lambda: exporter.write(records, path), f"writing {exporter.format}")
+    counts, error = attempt(lambda: exporter.write(records, path), f"writing {exporter.format}")
     if error is not None:
         raise EnvironmentFault(f"the {exporter.format} export cannot write a kept sample: {error}")
+    return counts or {}
 
 
 class ExportRun:
@@ -231,31 +124,28 @@ class ExportRun:
         content = []
         for shard in self.decider.shards:
             walk = self.decider.finish(shard)
-            times = walk.times * walk.alive
+            times, nodes = walk.times * walk.alive, None
+            if walk.kind is not None:
+                documents = walk.about((DOCUMENT,))
+                nodes = tuple(np.flatnonzero(times * ~documents).tolist())
+                times *= documents
             rows = np.repeat(np.arange(len(times)), times)
             if not len(rows):
                 continue
             copies = np.concatenate([np.arange(n) for n in times[times > 0]])
             words = row_identity(shard.number, self.decider.index(shard)["uid"])["uid"][rows]
             self.bins += histogram(order_key(words, copies, seed))
-            tar = self.context.pool.tar_url(shard)
-            facts = self._facts(shard)
-            self.items.append(SpillItem(shard, tar, tuple(rows.tolist()), tuple(copies.tolist()), facts))
-            content.append(
-                [
-                    shard.number,
-                    shard.content,
-                    digest(rows.tolist()),
-                    sorted([f.sha256, name] for f, name in facts.values()),
-                ]
-            )
-        steps = [[describe(step), type(step).version] for step in self.context.recipe.exporters]
+            tar, facts = self.context.pool.tar_url(shard), self.decider.where(shard, self.spec.columns)
+            self.items.append(SpillItem(shard, tar, tuple(rows.tolist()), tuple(copies.tolist()), facts, nodes))
+            held = [f.sha256 + name for f, name in facts.values()]
+            content.append([shard.number, shard.content, digest([rows.tolist(), nodes]), sorted(held)])
+        steps = [
+            [describe(step), type(step).version, *(sha256_file(Path(file)) for file in step.files())]
+            for step in self.context.recipe.exporters
+        ]
         spec = self.spec.model_dump(mode="json")
         blur = [VERSION, self.context.recipe.header.max_megapixels] if self.spec.blur else []
         return digest([content, spec, blur, steps, seed])[:16]
-
-    def _facts(self, shard: Shard) -> dict[str, tuple[Facts, str]]:
-        return self.decider.where(shard, self.spec.columns)
 
     def _clean(self, identity: str) -> None:
         """Another export's files must not stay beside this one's."""
@@ -272,9 +162,7 @@ class ExportRun:
             context.pool.name,
             plan,
             context.recipe.header.seed,
-            dict(self.spec.captions),
-            self.spec.meta,
-            self.spec.blur,
+            self.spec,
             context.recipe.header.max_megapixels,
             folder,
         )
@@ -302,7 +190,7 @@ class ExportRun:
         for column in self.spec.meta:
             node = self.context.plan.giver.get(column)
             kinds = {c: node.step.gives()[given] for given, c in node.columns.items()} if node else {}
-            kind = kinds.get(column) or INDEX.field(column).type
+            kind = kinds.get(column) or DOCUMENT_INDEX.field(column).type
             text = pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind)
             found[f"source_{column}" if column in BASE else column] = pa.string() if text else kind
         return found
@@ -315,5 +203,8 @@ class ExportRun:
             files = exporter.index_files({shard["name"]: shard["samples"] for shard in shards})
             for name, data in files.items():
                 storage.write(f"{self.folder}/{exporter.format}/{name}", data)
+            counts = {shard["name"]: shard["counts"] for shard in shards if "counts" in shard}
+            if counts:
+                storage.write_json(f"{self.folder}/{exporter.format}/{COUNTS}", counts)
             sums = sha256sums({shard["name"]: shard["sha256"] for shard in shards})
             storage.write(f"{self.folder}/{exporter.format}/SHA256SUMS", sums.encode())
