@@ -105,11 +105,12 @@ def report(run: RunArg, root: Root = None, as_json: Json = False) -> None:
 
 @app.command(epilog="Example: `curate explain workspace/runs/quickstart 3f2a…` (a unique prefix of the uid will do)")
 def explain(run: RunArg, uid: str, root: Root = None, as_json: Json = False) -> None:
-    """The one fate of a sample: rule, value and threshold, or error."""
+    """The one fate of a sample: rule, value and threshold, or error. Of a document with all its nodes."""
     from curate.describe import fate_text
     from curate.inspect import open_run
+    from curate.reading import explain as explain_row
 
-    fates = open_run(run, root).explain(uid)
+    fates = explain_row(open_run(run, root), uid)
     _print({"fates": fates}, as_json, "\n\n".join(fate_text(fate) for fate in fates))
 
 

@@ -11,6 +11,7 @@ from curate.funnel import Funnel
 from curate.inspect import open_run
 from curate.planner import Fit, Global, Node, Pass, Phase, Plan, describe
 from curate.pool import Pool
+from curate.report.visible import shorten, visible
 from curate.storage import Storage, default_root
 
 if TYPE_CHECKING:
@@ -91,8 +92,7 @@ def plan_text(plan: dict[str, Any]) -> str:
 
 def run_text(result: dict[str, Any]) -> str:
     """The end of a run: funnel, what was computed, shards, report."""
-    funnel = Funnel(result["entered"], result["kept"], result["dropped"], result["failed"], {})
-    lines = [str(funnel)]
+    lines = [str(open_run(result["run"]).funnel())]
     lines += [f"  failed {n:>7,}  {error}" for error, n in result["failed"].items()]
     total = sum(result["computed"].values())
     lines.append(
@@ -138,36 +138,92 @@ def status_text(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def fate_text(fate: dict[str, Any]) -> str:
-    """One sample's fate."""
+    """One sample's fate; of a document also its nodes, a line each, of a node also its document's fate."""
     head = f"{fate['uid']}  key {fate['key']}, shard {fate['shard']} row {fate['row']} ({fate['unit']})"
+    lines = [head, *_place_lines(fate), f"{_fate_line(fate)}{_facts_text(fate)}"]
+    return "\n".join([*lines, *map(_node_line, fate.get("nodes", ()))])
+
+
+def _fate_line(fate: Mapping[str, Any]) -> str:
+    if fate.get("along"):
+        return f"{fate['fate']} with its document"
     if fate["fate"] == "dropped":
-        rule = f"dropped by {fate['rule']}: it saw {fate.get('value', '')}; the rule is {fate.get('threshold', '')}"
-        return f"{head}\n{rule}{_facts_text(fate)}"
+        return f"dropped by {fate['rule']}: it saw {fate.get('value', '')}; the rule is {fate.get('threshold', '')}"
     if fate["fate"] == "failed":
-        return f"{head}\nfailed: {fate['error']}"
-    return f"{head}\nkept, exported {fate['times']} x{_facts_text(fate)}"
+        return f"failed: {fate['error']}"
+    return f"kept, exported {fate['times']} x"
+
+
+def _place_lines(fate: Mapping[str, Any]) -> list[str]:
+    """What and where a row of a pool of documents is, and what became of a node's document."""
+    if "kind" not in fate:
+        return []
+    lines = [f"{fate['kind']}: {_line(fate['text'], 100) or '(no text)'}"]
+    if "document" in fate:
+        document = fate["document"]
+        lines.append(f"{fate['place']} of document {document['uid']}: {_line(document['text'] or document['url'], 60)}")
+        lines.append(f"its document is {document['fate']}{_reason(document)}")
+    if fate["url"]:
+        lines.insert(1, f"at {_line(fate['url'], 120)}")
+    return lines
+
+
+def _node_line(node: Mapping[str, Any]) -> str:
+    said = _line(node["text"] or (node["url"] or "").rsplit("/", 1)[-1], 56)
+    reason = ", with the document" if node["along"] else _reason(node)
+    return (
+        f"  {node['fate']:<8}{node['key'].rsplit('/', 1)[-1]:<6}{node['kind']:<6}{node['tag'] or '':<11}{said}{reason}"
+    )
+
+
+def _reason(entry: Mapping[str, Any]) -> str:
+    """By which rule or error it is gone; empty if it is kept."""
+    found = [entry["rule"], entry["value"]] if entry["fate"] == "dropped" else [entry["error"]]
+    return f"  [{_line(': '.join(filter(None, found)), 100)}]" if any(found) else ""
+
+
+def _line(text: str | None, limit: int) -> str:
+    """Text from the web on one line of a terminal: nothing in it controls the terminal or hides."""
+    return visible(shorten(" ".join((text or "").split()), limit))
 
 
 def _facts_text(fate: dict[str, Any]) -> str:
     facts = fate.get("facts") or {}
-    shown = [f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in facts.items()]
+    shown = [
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={_line(str(value), 120)}"
+        for name, value in facts.items()
+    ]
     return f"\nits facts: {', '.join(shown)}" if shown else ""
 
 
 def whatif_text(before: Funnel, after: Funnel) -> str:
-    """The new funnel beside the old."""
-    lines = [f"{'':<44}{'was':>9}{'would be':>10}", f"{'entered':<44}{before.entered:>9,}{after.entered:>10,}"]
-    for rule in dict.fromkeys([*before.dropped, *after.dropped]):
-        lines.append(f"{'dropped by ' + rule:<44}{before.dropped.get(rule, 0):>9,}{after.dropped.get(rule, 0):>10,}")
-    lines.append(f"{'failed':<44}{sum(before.failed.values()):>9,}{sum(after.failed.values()):>10,}")
-    most = after.kept + sum(after.needs.values())
-    kept = f"{after.kept:,}" if most == after.kept else f"{after.kept:,} to {most:,}"
-    lines.append(f"{'kept':<44}{before.kept:>9,}{kept:>{max(10, len(kept) + 1)}}")
+    """The new funnel beside the old; of documents, for each kind of row."""
+    kinds = list(after.kinds) or [""]
+    was, now = ({kind: funnel.kinds.get(kind, funnel) for kind in kinds} for funnel in (before, after))
+    rules = list(dict.fromkeys([*before.dropped, *after.dropped]))
+    rows: list[tuple[str, list[str]]] = [
+        ("entered", [f"{n.entered:,}" for kind in kinds for n in (was[kind], now[kind])])
+    ]
+    for rule in rules:
+        counts = [f"{n.dropped.get(rule, 0):,}" for kind in kinds for n in (was[kind], now[kind])]
+        rows.append((f"dropped by {rule}", counts))
+    rows.append(("failed", [f"{sum(n.failed.values()):,}" for kind in kinds for n in (was[kind], now[kind])]))
+    rows.append(("kept", [text for kind in kinds for text in (f"{was[kind].kept:,}", _kept(now[kind]))]))
+    width = max(44, *(len(label) + 1 for label, _ in rows))
+    wide = max(10, *(len(cell) + 1 for _, cells in rows for cell in cells))
+    lines = [" " * width + "".join(f"{kind + 's':>{2 * wide}}" for kind in kinds)] if after.kinds else []
+    lines.append(" " * width + "".join(f"{word:>{wide}}" for word in ("was", "would be") * len(kinds)))
+    lines += [f"{label:<{width}}" + "".join(f"{cell:>{wide}}" for cell in cells) for label, cells in rows]
     for signal, n in after.needs.items():
         lines.append(
             f"{n:,} rows need {signal}: kept is between {after.kept:,} and {after.kept + n:,}; run the recipe to know"
         )
     return "\n".join(lines)
+
+
+def _kept(funnel: Funnel) -> str:
+    most = funnel.kept + sum(funnel.needs.values())
+    return f"{funnel.kept:,}" if most == funnel.kept else f"{funnel.kept:,} to {most:,}"
 
 
 def model_rows(spec: str | None) -> list[dict[str, Any]]:

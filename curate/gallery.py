@@ -1,20 +1,24 @@
-"""A grid of a run's images with their captions and boxes, for a notebook.
+"""A grid of a run's images with their captions and boxes, and a document as its reader would see it, for a notebook.
 
     grid(run, run.sql("select shard, row, text from samples where fate = 'kept' limit 12").to_arrow_table())
+    page(run, "00ab…")
 
-Any table with the columns `shard` and `row` will do, so a query decides what is looked at.
+Any table with the columns `shard` and `row` will do for a grid, so a query decides what is looked at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
+from markupsafe import escape
 from PIL import Image, ImageDraw, ImageFont
 
 from curate.engine.boundary import attempt
 from curate.errors import RunError
+from curate.reading import read_document
 
 if TYPE_CHECKING:
     from curate.inspect import Run
@@ -23,6 +27,32 @@ MOST: Final = 400
 """Cells of one picture."""
 LINE, GAP, LINES = 14, 10, 2
 INK, SOFT, TINT, BOX = "#1d1c1a", "#8a857b", "#f1eee8", "#f2b705"
+
+
+@dataclass(frozen=True)
+class Page:
+    """One document as a page: a notebook shows it in a frame in which nothing runs; `html` can be written to a file."""
+
+    html: str
+    height: int
+    """Of the frame, in pixels."""
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<iframe sandbox srcdoc="{escape(self.html)}" width="100%" height="{self.height}" '
+            'style="border:1px solid #dedad2;border-radius:.5rem"></iframe>'
+        )
+
+
+def page(run: Run, uid: str, height: int = 520) -> Page:
+    """The document with a uid, or with a node that has it: texts and images in order, what is gone struck with its rule.
+
+    It shows the first 160 nodes and 12 images at most. Raises RunError where the run has no such document.
+    """
+    from curate.report import template
+    from curate.report.reader import view
+
+    return Page(template("reading.html.j2").render(d=view(run, read_document(run, uid))), height)
 
 
 def grid(run: Run, rows: pa.Table, columns: int = 6, side: int = 160, caption: str = "text") -> Image.Image:

@@ -136,6 +136,29 @@ def _entry(cells: dict[str, Any], row: int) -> Entry:
     return Entry(**{field.name: own[field.name] if field.name in own else cells[field.name] for field in fields(Entry)})
 
 
+def explain(run: Run, uid: str) -> list[dict[str, Any]]:
+    """`Run.explain`; in a pool of documents with the `kind`, `text` and `url` of each row, of a document its `nodes` in
+    order with their fates, and of a node its `place` and its `document` with that one's fate."""
+    fates = run.explain(uid)
+    if not is_documents(run):
+        return fates
+    documents = read_documents(run, [(fate["shard"], fate["row"]) for fate in fates])
+    return [fate | _family(document, fate["row"]) for fate, document in zip(fates, documents, strict=True)]
+
+
+def _family(document: Document, row: int) -> dict[str, Any]:
+    entry = next(entry for entry in (document.entry, *document.nodes) if entry.row == row)
+    found = {"kind": entry.kind, "text": entry.text, "url": entry.url}
+    if entry.kind == DOCUMENT:
+        return found | {"nodes": [_brief(node) for node in document.nodes]}
+    return found | {"along": entry.along, "place": place_of(document, entry), "document": _brief(document.entry)}
+
+
+def _brief(entry: Entry) -> dict[str, Any]:
+    names = ("uid", "key", "kind", "tag", "text", "url", "fate", "rule", "value", "error")
+    return {name: getattr(entry, name) for name in names} | {"along": entry.along}
+
+
 def place_of(document: Document, entry: Entry) -> str:
     """Where a node stands, in words: `text 3 of 14, node 5 of 20`."""
     same = [node.row for node in document.nodes if node.kind == entry.kind]
