@@ -7,7 +7,7 @@ import json
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -45,7 +45,8 @@ class Webdataset(Exporter):
 
     def _members(self, record: Record) -> Iterator[tuple[str, bytes]]:
         """Names and bytes: the JSON first, so that who reads a tar as a stream knows what comes."""
-        nodes, images = [], []
+        nodes: list[dict[str, Any]] = []
+        images: list[tuple[str, bytes]] = []
         for node in record.nodes:
             said = node_of(node)
             if node.kind == "image":
