@@ -1,4 +1,4 @@
-"""img2dataset behind a guard: the program that `stages.ingest.urls` starts, as `python -P fetch.py JSON`.
+"""img2dataset behind a guard: the program that `stages.ingest.download` starts, as `python -P fetch.py JSON`.
 
 URLs are hostile. img2dataset opens whatever urllib opens, reads answers of any size, and follows redirects anywhere;
 its worker processes are spawned, so a guard has to be in each of them. Spawned processes import the program they were

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ class File:
     path: str
     name: str
     stamp: str
+    size: int
+
+
+class Refused(Exception):
+    """Why a record's bytes are not taken up: its fate, not the run's."""
 
 
 def find_files(patterns: Sequence[str], suffix: str) -> list[File]:
@@ -37,7 +43,7 @@ def find_files(patterns: Sequence[str], suffix: str) -> list[File]:
     Raises:
         PoolError: a pattern matches nothing, or a file named outright is missing.
     """
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, tuple[str, str, int]] = {}
     folders, stores = [], set()
     for pattern in patterns:
         expanded = expand_braces(pattern)
@@ -45,11 +51,11 @@ def find_files(patterns: Sequence[str], suffix: str) -> list[File]:
         for one in expanded:
             folder, entries = _matches(one, suffix)
             folders.append(folder)
-            found |= {path: (url, stamp) for path, url, stamp in entries if path not in found}
+            found |= {path: (url, stamp, size) for path, url, stamp, size in entries if path not in found}
     if len(stores) > 1:
         raise PoolError(f"{', '.join(patterns)}: these are in different stores; make one pool of each")
     base = posixpath.commonpath(folders)
-    return [File(url, posixpath.relpath(path, base), stamp) for path, (url, stamp) in found.items()]
+    return [File(url, posixpath.relpath(path, base), stamp, size) for path, (url, stamp, size) in found.items()]
 
 
 def expand_braces(pattern: str) -> list[str]:
@@ -86,8 +92,8 @@ def _refresh(patterns: Sequence[str]) -> int:
     return id(fs)
 
 
-def _matches(pattern: str, suffix: str) -> tuple[str, list[tuple[str, str, str]]]:
-    """The fixed folder of a pattern without braces, and (path, path or URL, stamp) of each match."""
+def _matches(pattern: str, suffix: str) -> tuple[str, list[tuple[str, str, str, int]]]:
+    """The fixed folder of a pattern without braces, and (path, path or URL, stamp, size) of each match."""
     with faults(pattern):
         fs, path = filesystem(pattern)
         if any(char in pattern for char in MAGIC):
@@ -98,7 +104,9 @@ def _matches(pattern: str, suffix: str) -> tuple[str, list[tuple[str, str, str]]
             if infos[path]["type"] == "directory":
                 folder, infos = path.rstrip("/"), fs.glob(f"{path.rstrip('/')}/*{suffix}", detail=True)
     entries = [
-        (path, unstrip(fs, path), stamp_of(info)) for path, info in sorted(infos.items()) if info["type"] == "file"
+        (path, unstrip(fs, path), stamp_of(info), info["size"])
+        for path, info in sorted(infos.items())
+        if info["type"] == "file"
     ]
     if not entries:
         raise PoolError(f"{pattern}: there is no {suffix} file here; name a folder, a file, a glob or a range like "
@@ -147,6 +155,24 @@ def reading(path: str) -> Iterator[BinaryIO]:
         else:
             with fs.open(inside, "rb", block_size=8 << 20) as file:
                 yield file
+
+
+def read_inside(root: str, path: str, limit: int) -> bytes:
+    """A file below the folder `root` (a real path). Raises `Refused`: missing, outside, no plain file, too large."""
+    full = os.path.join(root, path)
+    if "\0" in path or not os.path.exists(full):
+        raise Refused(f"missing image: {path}")
+    real = os.path.realpath(full)
+    if os.path.commonpath([root, real]) != root:
+        raise Refused(f"refused: {path} leads out of the folder")
+    with faults(full):
+        info = os.stat(real)
+        if not stat.S_ISREG(info.st_mode):
+            raise Refused(f"refused: {path} is no regular file")
+        if info.st_size > limit:
+            raise Refused(f"refused: {path} has {info.st_size} bytes, more than {limit >> 20} MiB")
+        with open(real, "rb") as file:
+            return file.read()
 
 
 @contextmanager

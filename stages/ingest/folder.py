@@ -14,7 +14,7 @@ from pydantic import Field
 
 from curate.contracts import Ingested, Source, Unit
 from curate.errors import EnvironmentFault, PoolError
-from stages.ingest.files import faults, find_files
+from stages.ingest.files import Refused, find_files, read_inside
 from stages.ingest.pack import Sample, member_key, pack
 from stages.ingest.rows import Row, failed_row, safe_key
 from stages.ingest.table import choose, read, split
@@ -35,10 +35,6 @@ class Entry(NamedTuple):
     text: str | None = None
     row: str | None = None
     error: str | None = None
-
-
-class Refused(Exception):
-    """Why a file is not taken up."""
 
 
 class Folder(Source):
@@ -97,7 +93,7 @@ class Folder(Source):
             if entry.error is not None:
                 raise Refused(entry.error)
             suffix = _suffix(entry.path)
-            image = _read(root, entry.path, MAX_IMAGE)
+            image = read_inside(root, entry.path, MAX_IMAGE)
             if suffix not in IMAGES:
                 raise Refused(f"no image by its name: {entry.path}; known are {', '.join(sorted(IMAGES))}")
             return entry.key, {suffix: image, **self._words(root, entry)}
@@ -112,11 +108,11 @@ class Folder(Source):
         if entry.text is not None:
             words["txt"] = entry.text.encode("utf-8", "replace")
         elif os.path.exists(os.path.join(root, f"{stem}.txt")):
-            words["txt"] = _read(root, f"{stem}.txt", MAX_TEXT).rstrip(b"\r\n")
+            words["txt"] = read_inside(root, f"{stem}.txt", MAX_TEXT).rstrip(b"\r\n")
         if entry.row is not None:
             words["json"] = entry.row.encode()
         elif os.path.exists(os.path.join(root, f"{stem}.json")):
-            words["json"] = _read(root, f"{stem}.json", MAX_JSON)
+            words["json"] = read_inside(root, f"{stem}.json", MAX_JSON)
         if "txt" not in words and (entry.row is not None or "json" not in words):
             table = f", a caption in {self.captions}" if self.captions else ""
             raise Refused(f"no caption (looked for {stem}.txt, {stem}.json{table})")
@@ -180,21 +176,3 @@ def _stamp(entries: list[Entry], stats: Stats) -> str:
 
 def _suffix(path: str) -> str:
     return posixpath.splitext(path)[1][1:].lower()
-
-
-def _read(root: str, path: str, limit: int) -> bytes:
-    """A file of the folder. Raises `Refused` where it is missing, outside, no plain file, or too large."""
-    full = os.path.join(root, path)
-    if "\0" in path or not os.path.exists(full):
-        raise Refused(f"missing image: {path}")
-    real = os.path.realpath(full)
-    if os.path.commonpath([root, real]) != root:
-        raise Refused(f"refused: {path} leads out of the folder")
-    with faults(full):
-        info = os.stat(real)
-        if not stat.S_ISREG(info.st_mode):
-            raise Refused(f"refused: {path} is no regular file")
-        if info.st_size > limit:
-            raise Refused(f"refused: {path} has {info.st_size} bytes, more than {limit >> 20} MiB")
-        with open(real, "rb") as file:
-            return file.read()

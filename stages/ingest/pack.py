@@ -51,3 +51,11 @@ def _add(tar: tarfile.TarFile, key: str, members: Mapping[str, bytes]) -> None:
         info.size = len(data)
         tar.addfile(info, io.BytesIO(data))
         tar.members = []  # type: ignore[attr-defined]  # tarfile would keep them all
+
+
+def image_format(image: bytes) -> str | None:
+    """The extension by the first bytes, of the formats that are decoded; None: they are none of these."""
+    if image[:4] == b"RIFF" and image[8:12] == b"WEBP":
+        return "webp"
+    starts = {b"\xff\xd8\xff": "jpg", b"\x89PNG": "png", b"GIF8": "gif", b"BM": "bmp", b"II*\0": "tif", b"MM\0*": "tif"}
+    return next((suffix for start, suffix in starts.items() if image.startswith(start)), None)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from curate.contracts import Kind
 from curate.schema import INDEX, make_uid, parse_uid
 
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
@@ -29,10 +30,35 @@ class Row(NamedTuple):
     error: str | None = None
 
 
-def table_of(rows: Iterable[Row]) -> pa.Table:
-    """The rows as a table of the index schema, in the order given."""
-    columns = list(zip(*rows, strict=True)) or [()] * len(INDEX)
-    return pa.table([pa.array(column, field.type) for column, field in zip(columns, INDEX, strict=True)], schema=INDEX)
+class DocumentRow(NamedTuple):
+    """One row of a pool of documents, a document or a node, its fields in the order of `curate.schema.DOCUMENT_INDEX`."""
+
+    uid: bytes
+    key: str
+    text: str | None
+    url: str | None
+    offset: int | None
+    size: int | None
+    ext: str | None
+    sha256: bytes | None
+    meta: str | None
+    error: str | None
+    kind: Kind
+    parent: int | None = None
+    tag: str | None = None
+    region: str | None = None
+    path: str | None = None
+    caption: str | None = None
+    link: str | None = None
+    shown_width: int | None = None
+    shown_height: int | None = None
+
+
+def table_of(rows: Iterable[Row] | Iterable[DocumentRow], schema: pa.Schema = INDEX) -> pa.Table:
+    """The rows as a table of the index schema (`DOCUMENT_INDEX` for rows of documents), in the order given."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.table(arrays, schema=schema)
 
 
 def failed_row(key: str, error: str, text: object = None, url: object = None, uid: object = None) -> Row:

@@ -5,42 +5,25 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import math
-import os
-import re
-import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from curate.contracts import Ingested, Source, Unit
-from curate.errors import EnvironmentFault, MissingExtra, PoolError
-from stages.ingest import fetch
+from curate.errors import MissingExtra, PoolError
+from stages.ingest.download import Downloads, Found, check_url, fetched
 from stages.ingest.files import find_files
-from stages.ingest.members import members
-from stages.ingest.pack import Sample, member_key, pack
+from stages.ingest.pack import Sample, image_format, member_key, pack
 from stages.ingest.rows import Row, failed_row, safe_key
 from stages.ingest.table import Part, Record, choose, columns, read, split
 
 URL_COLUMNS = ("url", "URL")
 TEXT_COLUMNS = ("text", "caption", "TEXT")
-MAX_URL = 8192
-MAX_PIXELS = 100_000_000
-OFFLINE = ("Temporary failure in name resolution", "Network is unreachable", "No route to host")
-
-Found = dict[int, tuple[Path, int, int] | str]
-"""Number of the row -> tar, offset and size of its image, or why there is none."""
 
 
-class UrlList(Source):
+class UrlList(Downloads, Source):
     """Rows of (URL, caption) in .parquet, .csv, .tsv or .jsonl files, downloaded by img2dataset, one unit at a time.
 
     Samples stand in the order of the table. A row that could not be downloaded is a row with its error.
@@ -55,23 +38,6 @@ class UrlList(Source):
         default=None, description="32 hexadecimal digits per row; else `uid` where there is one"
     )
     rows_per_shard: int = Field(default=10_000, ge=1)
-    image_size: int | None = Field(
-        default=None, ge=1, description="shorter side to scale down to; else bytes as they come"
-    )
-    processes: int = Field(default=1, ge=1)
-    threads: int = Field(default=32, ge=1, description="downloads at the same time, per process")
-    per_host: int = Field(default=8, ge=1, description="downloads at the same time from one host, per process")
-    timeout: float = Field(default=10, gt=0, description="seconds without an answer")
-    deadline: float = Field(default=60, gt=0, description="seconds for a whole download")
-    retries: int = Field(default=1, ge=0)
-    max_megabytes: float = Field(default=64, gt=0, description="larger answers are refused")
-    user_agent: str = Field(
-        default="curate", pattern=r"^[A-Za-z0-9._-]+$", description="name that X-Robots-Tag may address"
-    )
-    contact: str = Field(default="", pattern=r"^[!-~ ]*$", description="page or address for owners of sites")
-    allow_private: bool | tuple[str, ...] = Field(
-        default=False, description="true, or the hosts that may be at private, loopback or link-local addresses"
-    )
 
     def units(self) -> list[Unit]:
         """One unit per `rows_per_shard` rows. Text tables are read through for it, of Parquet only the footers."""
@@ -96,7 +62,7 @@ class UrlList(Source):
         ]
         with tempfile.TemporaryDirectory(prefix="curate-urls-") as folder:
             urls = {wanted.number: wanted.url for wanted in records if wanted.error is None}
-            found = self._download(urls, Path(folder)) if urls else {}
+            found = self.download(urls, Path(folder)) if urls else {}
             return Ingested(pack(_samples(records, found), target))
 
     def _columns(self, path: str) -> tuple[str, str, str | None]:
@@ -106,53 +72,6 @@ class UrlList(Source):
             choose(path, "text_column", self.text_column, TEXT_COLUMNS),
             uid or ("uid" if "uid" in columns(path) else None),
         )
-
-    def _download(self, urls: dict[int, str], folder: Path) -> Found:
-        table, output = folder / "urls.parquet", folder / "shards"
-        pq.write_table(pa.table({"row": pa.array(urls, pa.int64()), "url": list(urls.values())}), table)
-        output.mkdir()
-        rows_per_process = math.ceil(len(urls) / self.processes)
-        settings = {
-            "guard": {
-                "allow_private": self.allow_private,
-                "max_bytes": int(self.max_megabytes * 1e6),
-                "deadline": self.deadline,
-                "per_host": self.per_host,
-                "contact": self.contact,
-            },
-            "download": self._options(table, output, rows_per_process),
-        }
-        limit = 600 + len(urls) / self.threads * self.deadline * (self.retries + 1)
-        log = _run(settings, folder, limit)
-        shards = [output / f"{shard:05d}" for shard in range(math.ceil(len(urls) / rows_per_process))]
-        return _collect(shards, urls, log)
-
-    def _options(self, table: Path, output: Path, rows: int) -> dict[str, Any]:
-        """What img2dataset is called with. Captions stay here, and so does every other column."""
-        options: dict[str, Any] = {
-            "url_list": str(table),
-            "input_format": "parquet",
-            "url_col": "url",
-            "save_additional_columns": ["row"],
-            "output_folder": str(output),
-            "output_format": "webdataset",
-            "number_sample_per_shard": rows,
-            "processes_count": self.processes,
-            "thread_count": self.threads,
-            "timeout": self.timeout,
-            "retries": self.retries,
-            "user_agent_token": self.user_agent,
-            "extract_exif": False,
-            "compute_hash": None,
-        }
-        if self.image_size is None:
-            return options | {"resize_mode": "no", "disable_all_reencoding": True}
-        return options | {
-            "resize_mode": "keep_ratio",
-            "image_size": self.image_size,
-            "resize_only_if_bigger": True,
-            "max_image_area": MAX_PIXELS,
-        }
 
 
 class _Wanted:
@@ -172,109 +91,15 @@ class _Wanted:
             self.error = f"no caption (column {text_column!r} is empty)"
 
 
-def check_url(url: str) -> str | None:
-    """Why a URL is not even asked for; None: it may be."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        return f"refused: no URL: {error}"
-    if not url:
-        return "refused: there is no URL"
-    if parts.scheme not in ("http", "https"):
-        return f"refused: {parts.scheme or 'no scheme'}: only http and https are fetched"
-    if not host or len(url) > MAX_URL or re.search(r"[\x00-\x20\x7f]", url):
-        return "refused: the URL has no host, is too long, or holds spaces or control characters"
-    return None
-
-
 def _samples(records: list[_Wanted], found: Found) -> Iterator[Sample | Row]:
     for wanted in records:
         result = found[wanted.number] if wanted.error is None else wanted.error
         if isinstance(result, str):
             yield failed_row(wanted.key, result, wanted.text, wanted.url, wanted.uid)
             continue
-        tar, offset, size = result
-        with tar.open("rb") as file:
-            file.seek(offset)
-            image = file.read(size)
+        image = fetched(result)
         meta = json.dumps(wanted.meta, ensure_ascii=True, default=str).encode()
-        yield wanted.key, {sniff(image): image, "txt": (wanted.text or "").encode("utf-8", "replace"), "json": meta}
-
-
-def sniff(image: bytes) -> str:
-    """The extension by the first bytes; `jpg` where they say nothing, which the decoder will find out."""
-    if image[:4] == b"RIFF" and image[8:12] == b"WEBP":
-        return "webp"
-    starts = {b"\x89PNG": "png", b"GIF8": "gif", b"BM": "bmp", b"II*\0": "tif", b"MM\0*": "tif"}
-    return next((suffix for start, suffix in starts.items() if image.startswith(start)), "jpg")
-
-
-def _run(settings: dict[str, Any], folder: Path, limit: float) -> str:
-    """Run img2dataset to its end; returns the tail of what it printed. Raises `EnvironmentFault` if it fails."""
-    environment = os.environ | {"NO_ALBUMENTATIONS_UPDATE": "1", "OPENCV_IO_MAX_IMAGE_PIXELS": str(MAX_PIXELS)}
-    log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-P", fetch.__file__, json.dumps(settings)],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            cwd=folder,
-            start_new_session=True,
+        yield (
+            wanted.key,
+            {image_format(image) or "jpg": image, "txt": (wanted.text or "").encode("utf-8", "replace"), "json": meta},
         )
-        try:
-            code = process.wait(limit)
-        except subprocess.TimeoutExpired as error:
-            raise EnvironmentFault(f"img2dataset hung for {limit:.0f} s; run the same command again") from error
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-            if process.stdin:
-                process.stdin.close()
-    tail = log.read_text(errors="replace")[-2000:]
-    if code:
-        raise EnvironmentFault(f"img2dataset failed with exit code {code}; it said: {tail}")
-    return tail
-
-
-def _collect(shards: list[Path], urls: dict[int, str], log: str) -> Found:
-    """What became of each row. img2dataset survives its own faults (a full disk) silently: a row it lost is one."""
-    found: Found = {}
-    for shard in shards:
-        if not shard.with_name(f"{shard.name}_stats.json").exists():
-            raise EnvironmentFault(f"img2dataset did not finish a shard (disk full?); it said: {log}")
-        tar = shard.with_suffix(".tar")
-        with tar.open("rb") as file:
-            places = {
-                m.name.partition(".")[0]: (tar, m.offset, m.size) for m in members(file, str(tar)) if _is_image(m.name)
-            }
-        for row in pq.read_table(shard.with_suffix(".parquet")).to_pylist():
-            if row["status"] != "success":
-                found[row["row"]] = f"download: {_cause(row['error_message'])}"
-            elif row["key"] in places:
-                found[row["row"]] = places[row["key"]]
-    if len(found) < len(urls):
-        raise EnvironmentFault(f"img2dataset lost {len(urls) - len(found)} rows (disk full?); it said: {log}")
-    if is_offline(urls, found):
-        raise EnvironmentFault("no network: not one host could be reached; run the same command when there is one")
-    return found
-
-
-def is_offline(urls: dict[int, str], found: Found) -> bool:
-    """Whether the network is what failed: of several hosts, none could be looked up or reached."""
-    several = len({urlsplit(url).hostname for url in urls.values()}) > 1
-    return several and all(isinstance(end, str) and any(sign in end for sign in OFFLINE) for end in found.values())
-
-
-def _is_image(name: str) -> bool:
-    return name.endswith(".jpg")
-
-
-def _cause(message: str | None) -> str:
-    """img2dataset's message without urllib's wrapping."""
-    text = message or "unknown error"
-    match = re.fullmatch(r"<urlopen error (.*)>", text, re.DOTALL)
-    return match[1] if match else text

@@ -21,7 +21,7 @@ CELL = st.text(st.sampled_from('ab",\t \r\né'), max_size=5)
 
 
 def file(path: Path) -> File:
-    return File(str(path), path.name, "stamp")
+    return File(str(path), path.name, "stamp", path.stat().st_size)
 
 
 def rows(path: Path, size: int) -> list[Record]:

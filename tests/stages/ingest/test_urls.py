@@ -18,7 +18,9 @@ from PIL import Image
 
 from curate.errors import EnvironmentFault, PoolError
 from stages.ingest import fetch
-from stages.ingest.urls import UrlList, check_url, is_offline, sniff
+from stages.ingest.download import check_url, is_offline
+from stages.ingest.pack import image_format
+from stages.ingest.urls import UrlList
 
 Answers = dict[str, str | None]
 WAYS = {
@@ -247,5 +249,5 @@ def test_extensions_follow_the_bytes(tmp_path: Path) -> None:
     }.items():
         path = tmp_path / suffix
         Image.new("RGB", (4, 4)).save(path, form)
-        assert sniff(path.read_bytes()) == suffix
-    assert sniff(b"<html>") == "jpg"
+        assert image_format(path.read_bytes()) == suffix
+    assert image_format(b"<html>") is None
