@@ -1,0 +1,171 @@
+"""OBELICS' simplification of a page's DOM (Laurencon et al. 2023, section 3.1; huggingface/OBELICS@0fca7ba4)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING, Final
+
+from curate.errors import MissingExtra
+from stages.html.media import Attributes, image_source, player_source
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+BREAK: Final = "#BR_TAG#"
+"""Stands for a <br> until texts are read."""
+END: Final = "\n\nEND_OF_DOCUMENT_TOKEN_TO_BE_REPLACED\n\n"
+"""Stands for a "read more" link: what follows it is another document's."""
+
+_UNWRAPPED: Final = (
+    "a abbr acronym b bdi bdo big cite code data dfn em font i ins kbd mark q s samp shadow small span strike strong sub sup"
+    " time tt u var wbr"
+)
+UNWRAPPED: Final = frozenset(_UNWRAPPED.split())
+"""Elements whose content takes their place."""
+_STRUCTURE: Final = (
+    "address article aside blink blockquote body br caption center dd dl dt div figcaption h h1 h2 h3 h4 h5 h6 hgroup html"
+    " legend main marquee ol p section summary title ul"
+)
+_MEDIA: Final = frozenset({"audio", "img", "video"})
+_LOST_MEDIA: Final = frozenset({"embed", "figure", "iframe", "object", "picture", "source"})
+"""Meant to stay, but the original takes them for media without an address, and removes them with all that they hold."""
+_KEPT: Final = frozenset(_STRUCTURE.split()) | _MEDIA | _LOST_MEDIA
+_SPECIAL: Final = frozenset({"footer", "header", "navigation", "nav", "navbar", "menu"})
+_VOID: Final = frozenset({"br", "img"})
+
+
+@dataclass(slots=True)
+class _Element:
+    tag: str
+    attributes: Attributes
+    children: list[_Element | str] = field(default_factory=list)
+
+    def elements(self) -> list[_Element]:
+        return [child for child in self.children if isinstance(child, _Element)]
+
+    def has_text(self) -> bool:
+        return any(isinstance(child, str) and child.strip() for child in self.children)
+
+
+def parse(html: str) -> LexborHTMLParser:
+    """The page as it came, but with fewer line breaks and spaces, without comments, and with a word for each plain <br>.
+
+    Raises MissingExtra("selectolax").
+    """
+    html = re.sub(r"\n{2,}", "\n", html)
+    html = re.sub(r" {2,}", " ", html)
+    return _parse(re.sub("<br ?/?>|</br>", BREAK, _without_comments(html)))
+
+
+def simplify(page: LexborHTMLParser) -> LexborHTMLParser:
+    """The simplified tree: texts, images, and the blocks that they stand in."""
+    root = _cut(page.root)
+    _tidy(root)
+    return _parse("".join(_write(root)))
+
+
+def _parse(html: str) -> LexborHTMLParser:
+    try:
+        from selectolax.lexbor import LexborHTMLParser
+    except ImportError as error:
+        raise MissingExtra("selectolax", extra="documents") from error
+    return LexborHTMLParser(html)
+
+
+def _without_comments(html: str) -> str:
+    """By search, not by a pattern: that would look through the rest of a page for each comment that does not end."""
+    pieces, at = [], 0
+    while (start := html.find("<!--", at)) >= 0 and (end := html.find("-->", start + 4)) >= 0:
+        pieces.append(html[at:start])
+        at = end + 3
+    return "".join(pieces) + html[at:]
+
+
+def _cut(root: LexborNode | None) -> _Element:
+    """The tree without what OBELICS cuts away, inline elements unwrapped."""
+    top = _Element("", {})
+    todo = [(root, top)]
+    while todo:
+        node, into = todo.pop()
+        if node is None:
+            continue
+        todo.append((node.next, into))
+        tag = node.tag
+        if tag == "-text":
+            _put(into, node.text_content or "")
+            continue
+        attributes = node.attributes
+        classes = (attributes.get("class") or "").lower()
+        if tag != "html" and _has_word(classes, "footer", "site-info"):
+            continue
+        if _has_word(classes, "more-link"):
+            _put(into, END)
+        elif tag in UNWRAPPED:
+            todo.append((node.first_child, into))
+        elif _stays(tag, attributes):
+            element = _Element(tag, attributes)
+            into.children.append(element)
+            todo.append((node.first_child, element))
+    return top
+
+
+def _put(into: _Element, text: str) -> None:
+    """A text goes into its element, unless that is a <div> for a date."""
+    if not (into.tag == "div" and "date" in (into.attributes.get("class") or "")):
+        into.children.append(text)
+
+
+def _has_word(classes: str, *words: str) -> bool:
+    return any(word in classes and word in re.split(r"[ \t\n\f\r]+", classes) for word in words)
+
+
+def _stays(tag: str | None, attributes: Attributes) -> bool:
+    """Whether an element is one that OBELICS knows. Digits in its name do not count: <h7> is known as <h>."""
+    if tag is None or tag in _LOST_MEDIA:
+        return False
+    if tag == "div" and any(attributes.get(name) in _SPECIAL for name in ("id", "class", "title")):
+        return False
+    return tag in _KEPT or re.sub(r"\d+", "", tag) in _KEPT
+
+
+def _tidy(top: _Element) -> None:
+    """Takes out media without an address and elements without content, and makes one of two nested alike."""
+    order = [top]
+    for element in order:  # it grows: parents stand before their children
+        order.extend(element.elements())
+    for element in reversed(order):
+        element.children = [child for child in element.children if isinstance(child, str) or _has_content(child)]
+        inside = element.elements()
+        if len(inside) == 1 and inside[0].tag == element.tag and not element.has_text():
+            element.attributes, element.children = inside[0].attributes, inside[0].children
+
+
+def _has_content(element: _Element) -> bool:
+    """Of an element whose children are tidy already."""
+    if element.tag == "img":
+        return image_source(element.attributes) is not None
+    if element.tag in _MEDIA:
+        return player_source(element.attributes) is not None
+    return bool(element.elements()) or element.has_text() or element.tag == "html"
+
+
+def _write(top: _Element) -> list[str]:
+    """The tree as HTML, in pieces. It is parsed again, which joins neighbouring texts and ends a heading at the next."""
+    pieces: list[str] = []
+    todo: list[_Element | str] = [top]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, str):
+            pieces.append(item)
+            continue
+        if item.tag:
+            attributes = "".join(f' {name}="{escape(value or "")}"' for name, value in item.attributes.items())
+            pieces.append(f"<{item.tag}{attributes}>")
+            if item.tag not in _VOID:
+                todo.append(f"</{item.tag}>")
+        todo.extend(
+            escape(child, quote=False) if isinstance(child, str) else child for child in reversed(item.children)
+        )
+    return pieces
