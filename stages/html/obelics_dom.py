@@ -92,7 +92,7 @@ def _cut(root: LexborNode | None) -> _Element:
         if node is None:
             continue
         todo.append((node.next, into))
-        tag = node.tag
+        tag = node.tag or ""
         if tag == "-text":
             _put(into, node.text_content or "")
             continue
@@ -121,9 +121,9 @@ def _has_word(classes: str, *words: str) -> bool:
     return any(word in classes and word in re.split(r"[ \t\n\f\r]+", classes) for word in words)
 
 
-def _stays(tag: str | None, attributes: Attributes) -> bool:
+def _stays(tag: str, attributes: Attributes) -> bool:
     """Whether an element is one that OBELICS knows. Digits in its name do not count: <h7> is known as <h>."""
-    if tag is None or tag in _LOST_MEDIA:
+    if tag in _LOST_MEDIA:
         return False
     if tag == "div" and any(attributes.get(name) in _SPECIAL for name in ("id", "class", "title")):
         return False
