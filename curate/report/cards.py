@@ -28,9 +28,9 @@ class Picture:
     height: int
 
 
-def picture(run: Run, place: Place, side: int) -> Picture | None:
-    """The image, reduced; None for one that does not open. Nothing of the original's bytes reaches the page."""
-    image, _ = attempt(lambda: run.image(place.shard.number, place.row, side), "drawing the report")
+def picture(run: Run, shard: int, row: int, side: int) -> Picture | None:
+    """The image of a row, reduced; None for one that does not open. Nothing of the original's bytes reaches the page."""
+    image, _ = attempt(lambda: run.image(shard, row, side), "drawing the report")
     if image is None:
         return None
     out = io.BytesIO()
@@ -47,14 +47,17 @@ class Cards:
 
     def card(self, place: Place, value: str = "") -> dict[str, Any]:
         """uid, key, caption, the value that a rule saw, picture, and what was computed or written for the sample."""
-        found = self.named(place) | {"value": value, "picture": picture(self.run, place, SIDE)}
+        found = self.named(place) | {"value": value, "picture": picture(self.run, place.shard.number, place.row, SIDE)}
         for name, column in self.columns.items():
             found[name] = None if column is None else self._cell(place, column)
         return found
 
     def member(self, place: Place, kept: bool) -> dict[str, Any]:
         """One of a strip of duplicates."""
-        return self.named(place) | {"kept": kept, "picture": picture(self.run, place, STRIP_SIDE)}
+        return self.named(place) | {
+            "kept": kept,
+            "picture": picture(self.run, place.shard.number, place.row, STRIP_SIDE),
+        }
 
     def named(self, place: Place) -> dict[str, Any]:
         """What a sample is called: uid (32 hexadecimal digits), key and caption; of an image in a document also what its

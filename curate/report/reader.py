@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from curate.reading import Document, Entry, count_kinds
 from curate.report.cards import Picture, picture
-from curate.report.part import Place
 from curate.schema import DROPPED, IMAGE
 
 if TYPE_CHECKING:
@@ -106,8 +105,7 @@ def _drawn(nodes: Sequence[Entry], count: int) -> frozenset[int]:
 
 def _piece(run: Run, node: Entry, drawn: frozenset[int]) -> Piece:
     side = SIDE if node.stayed else GONE_SIDE
-    shard = next(shard for shard in run.shards if shard.number == node.shard)
-    found = picture(run, Place(shard, node.row), side) if node.row in drawn else None
+    found = picture(run, node.shard, node.row, side) if node.row in drawn else None
     missing = "there is no image" if not node.pictured else "does not open" if node.row in drawn else "not drawn here"
     style = node.tag if node.tag in STYLES else "p"
     return Piece(node, found, missing, style, "" if node.stayed else _why(node))
