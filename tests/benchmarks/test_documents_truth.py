@@ -1,0 +1,30 @@
+"""Truth by class names, on markup as the manuals have it."""
+
+from __future__ import annotations
+
+from benchmarks.documents_truth import Truth, docbook, grass, page_truth, sphinx
+
+FIGURE = b"""<body><div class="navheader"><a><img src="images/prev.png"></a></div>
+<div class="figure"><p class="title"><b>Figure 1.  Two views</b></p><div class="figure-contents">
+<div class="mediaobject"><img src="a.png"><div class="caption"><p>From the left</p></div></div>
+<div class="mediaobject"><img src="b.png"></div></div></div>
+<p>Press <span class="guiicon"><span class="inlinemediaobject"><img src="c.png"></span></span></p>"""
+
+
+def test_docbook() -> None:
+    url = "http://x.example/d/"
+    assert page_truth(FIGURE, f"{url}page.html", docbook) == [
+        Truth(f"{url}images/prev.png", "navigation", ()),
+        Truth(f"{url}a.png", "content", ("From the left", "Figure 1. Two views")),
+        Truth(f"{url}b.png", "content", ("Figure 1. Two views",)),
+        Truth(f"{url}c.png", "icon", ()),
+    ]
+
+
+def test_sphinx_and_grass() -> None:
+    html = b"""<a class="logo"><img src="l.png"></a><div class="sphx-glr-thumbcontainer"><figure><img src="t.png">
+    <figcaption><p>Title</p></figcaption></figure></div><section><img class="sphx-glr-single-img" src="i.png"></section>"""
+    assert [truth.role for truth in page_truth(html, "http://x/", sphinx)] == ["navigation", "navigation", "content"]
+    html = b"""<img src="grass_logo.png"><dt><img src="icons/a.png"></dt><ul class="img-list"><img src="b.png"></ul>
+    <img src=c.png>"""
+    assert [t.role for t in page_truth(html, "http://x/", grass)] == ["navigation", "icon", "navigation", "content"]
