@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from curate.engine.decide import DENY, Decider
+from curate.planner import Plan
 from curate.report.cards import Cards
 from curate.report.charts import Histogram, histograms
 from curate.report.documents import DocumentTallies, document_tallies, family
@@ -72,6 +73,7 @@ def collect(run: Run) -> dict[str, Any]:
         "captions": captions.top(TEXTS_SHOWN, least=2) if captions else [],
         "missed": captions.missed if captions else 0,
         "languages": tallies.languages.top(TEXTS_SHOWN) if tallies.languages else [],
+        "languages_of": _kinds_of(run.plan, tallies.languages),
         "clusters": _clusters(tallies.clusters) if tallies.clusters else None,
         "synthetic": tallies.synthetic.count if tallies.synthetic else None,
         "phrases": tallies.phrases.count if tallies.phrases else None,
@@ -84,10 +86,16 @@ def collect(run: Run) -> dict[str, Any]:
     }
 
 
+def _kinds_of(plan: Plan, found: Texts | None) -> str:
+    """What the rows of a column are called."""
+    kinds = plan.giver[found.column].kinds if found else ()
+    return " and ".join(f"{kind}s" for kind in kinds) or "captions"
+
+
 def _tallies(run: Run, decider: Decider, errors: Sequence[str]) -> Tallies:
     plan = run.plan
     language, cluster = column_of(plan, IN_LANGUAGE), column_of(plan, IN_CLUSTER)
-    group, size = (column_of(plan, given) for given in DUPLICATES)
+    group, size = (column_of(plan, given, IMAGE) for given in DUPLICATES)
     caption, phrases = column_of(plan, SYNTHETIC), column_of(plan, PHRASES)
     return Tallies(
         alone=Alone(plan.rules, KINDS if plan.documents else (PAIRS,)),

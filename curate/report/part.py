@@ -127,6 +127,10 @@ def parts(run: Run, decider: Decider) -> Iterator[Part]:
         yield Part(shard, decider, run.shard_ledger(shard))
 
 
-def column_of(plan: Plan, given: str) -> str | None:
-    """The stored name of the first column that a step gives under this name (a recipe may rename it), or None."""
-    return next((node.columns[given] for node in plan.nodes if given in node.columns), None)
+def column_of(plan: Plan, given: str, kind: str | None = None) -> str | None:
+    """The stored name of the first column that a step gives under this name (a recipe may rename it), or None. Of documents,
+    if `kind` is named, one about rows of that kind alone."""
+    for node in plan.nodes:
+        if given in node.columns and (kind is None or node.kinds in ((), (kind,))):
+            return node.columns[given]
+    return None
