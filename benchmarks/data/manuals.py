@@ -12,16 +12,15 @@ from benchmarks.data.warcs import crawl, write_warc
 
 @dataclass(frozen=True)
 class Manual:
-    """A package's pages: below `folder`, those under `part` of it (all when empty), as the archive `name`."""
+    """The pages of a package below `folder`, or below its subfolder `part`, as an archive."""
 
     package: str
     folder: str
     part: str = ""
-    pattern: str = "*.html"
 
     @property
     def name(self) -> str:
-        """Of the archive, and host of its URLs."""
+        """Of the archive."""
         return f"{self.package}-{self.part}" if self.part and not self.package.endswith(self.part) else self.package
 
 
@@ -47,11 +46,11 @@ def build_manuals(cache: Path, folder: Path) -> Iterator[tuple[str, int]]:
     """Write `folder/<name>.warc.gz` for each manual; (name, records) as each is done. Raises `PackageError`."""
     folder.mkdir(parents=True, exist_ok=True)
     for manual in MANUALS:
-        root = fetch(Package("deb", manual.package), cache) / manual.folder
-        pages = sorted(page for page in (root / manual.part).rglob(manual.pattern) if page.is_file())
+        root = fetch(Package("deb", manual.package), cache) / manual.folder / manual.part
+        pages = sorted(page for page in root.rglob("*.html") if page.is_file())
         yield manual.name, write_warc(crawl(site(manual), root, pages), folder / f"{manual.name}.warc.gz")
 
 
 def site(manual: Manual) -> str:
-    """Scheme and host of the manual's URLs: of a reserved domain, one per package."""
-    return f"http://{manual.package}.example"
+    """Scheme and host of the manual's URLs: of a reserved domain, one per archive."""
+    return f"http://{manual.name.lower()}.example"
