@@ -53,17 +53,19 @@ class Piece:
 def pieces(record: Record, units: Iterable[Unit], length: int) -> list[Piece]:
     """A document's units as pieces of at most `length` tokens; only a unit of a text may be longer than that."""
     found: list[Piece] = []
-    open_: list[Unit] = []
+    waiting: list[Unit] = []
+    held = 0
     for unit in units:
-        if open_ and sum(len(one.tokens) for one in open_) + len(unit.tokens) > length:
-            found.append(_piece(record, len(found), open_))
-            open_ = []
+        if waiting and held + len(unit.tokens) > length:
+            found.append(_piece(record, len(found), waiting))
+            waiting, held = [], 0
         if len(unit.tokens) <= length:
-            open_.append(unit)
+            waiting.append(unit)
+            held += len(unit.tokens)
         else:
             found += _cut(record, len(found), unit, length)
-    if open_:
-        found.append(_piece(record, len(found), open_))
+    if waiting:
+        found.append(_piece(record, len(found), waiting))
     return found
 
 

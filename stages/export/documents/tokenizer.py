@@ -43,11 +43,11 @@ class Vocabulary:
         return np.array(ids, np.int32)
 
     def number(self, token: str) -> int:
-        """Of a token by its name. Raises ModelError if there is none."""
-        found = self.model.token_to_id(token)
-        if found is None:
-            raise ModelError(f"the tokenizer {self.file} has no token {token!r}")
-        return int(found)
+        """Of a special token by its name. Raises ModelError if there is none: what a text could spell marks nothing."""
+        special = {t.content: number for number, t in self.model.get_added_tokens_decoder().items() if t.special}
+        if token not in special:
+            raise ModelError(f"the tokenizer {self.file} has no special token {token!r}; it has: {', '.join(special)}")
+        return int(special[token])
 
 
 def tokenizer_file(spec: str) -> Path:
@@ -125,6 +125,7 @@ def _clip(path: Path) -> tokenizers.Tokenizer:
     letters = _byte_letters()
     tokens = [*letters, *(letter + "</w>" for letter in letters), *map("".join, merges), CLIP_START, CLIP_END]
     model = Tokenizer(BPE({token: i for i, token in enumerate(tokens)}, merges, end_of_word_suffix="</w>"))
+    model.add_special_tokens([CLIP_START, CLIP_END])
     words = Split(Regex(_WORDS), behavior="removed", invert=True)
     model.pre_tokenizer = Sequence([words, ByteLevel(add_prefix_space=False, use_regex=False)])
     return model
