@@ -1,8 +1,8 @@
-"""Decisions about what an image is for on its page: content stays; trackers, icons, navigation and adverts go."""
+"""Decisions about what a node is for on its page: content stays; trackers, icons, navigation and adverts go."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 import numpy as np
 from pydantic import Field
@@ -69,23 +69,27 @@ class NotNavigation(Filter):
 
 
 class NotRepeated(Filter):
-    """Drops images that are on many pages of their domain: logos, banners, buttons.
+    """Drops images, or texts, that are on many pages of their domain: logos, banners, buttons; notices, menus.
 
-    Both must hold, so that a small domain, on which any image is on a good share of the pages, loses none.
+    Both limits must be reached, so that a small domain, on which anything is on a good share of the pages, loses nothing.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("image_pages", "image_share")
-
-    min_pages: int = Field(default=5, ge=2, description="pages of the domain from which an image counts as repeated")
+    of: Literal["image", "text"] = "image"
+    min_pages: int = Field(default=5, ge=2, description="pages of the domain from which it counts as repeated")
     min_share: float = Field(default=0.2, gt=0, le=1, description="share of the domain's pages from which it does")
+
+    def inputs(self) -> tuple[str, ...]:
+        """What `ImageFrequency` or `TextFrequency` gives."""
+        return (f"{self.of}_pages", f"{self.of}_share")
 
     def bounds(self) -> Bounds:
         """The share alone."""
-        return {"image_share": (None, self.min_share)}
+        return {f"{self.of}_share": (None, self.min_share)}
 
     def keep(self, columns: Columns) -> np.ndarray:
-        """An image whose frequency is unknown stays."""
-        return ~((columns["image_pages"] >= self.min_pages) & (columns["image_share"] >= self.min_share))
+        """What is of unknown frequency stays."""
+        pages, share = (columns[name] for name in self.inputs())
+        return ~((pages >= self.min_pages) & (share >= self.min_share))
 
 
 class NotAdvert(Filter):

@@ -155,11 +155,15 @@ def count_words(text: str) -> int:
 
 
 def _extent(places: Sequence[Place], at: int, path: str) -> tuple[int, int]:
-    """First and one past the last node around `at` that stand in the container at `path`; it stops beyond SPAN."""
+    """First and one past the last node around `at` that stand in the container at `path`; of one that goes on for more
+    than SPAN nodes to either side only that it is too long."""
+    ends = (i for i in (at - SPAN, at + SPAN) if 0 <= i < len(places))
+    if any(places[i].inside(path) for i in ends):
+        return at - SPAN, at + SPAN
     low, high = at, at + 1
-    while low > 0 and at - low <= SPAN and places[low - 1].inside(path):
+    while low > 0 and places[low - 1].inside(path):
         low -= 1
-    while high < len(places) and high - at <= SPAN and places[high].inside(path):
+    while high < len(places) and places[high].inside(path):
         high += 1
     return low, high
 
@@ -204,7 +208,7 @@ def _listed(places: Sequence[Place], low: int, high: int, parent: str) -> bool:
         child = places[i].child(parent)
         if places[i].path != child and places[i].tag not in HEADINGS:
             begin, end = _extent(places, i, child)
-            if not any(place.image for place in places[begin:end]):
+            if not any(place.image for place in places[max(0, begin) : end]):
                 return True
     return False
 

@@ -1,19 +1,21 @@
-"""On how many pages of its domain an image is shown: navigation, logos and icons are on many, content on few."""
+"""On how many pages of its domain an image is shown, or a text stands: navigation, logos, notices are on many pages."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar, Final
 
 import numpy as np
 import pyarrow as pa
 
 from curate.contracts import Columns, Kind, PoolFact, Scan, Spread, State
+from curate.schema import IMAGE, TEXT
 from stages.select.domains import hashed, hosts_of, words_of
 from stages.signals.text import without
 
-PAGES, URL, BYTES = 0, 1, 2
-"""What a row of the count is about: a page of a domain, an image by its URL, an image by its bytes."""
+PAGE: Final = -1
+"""What a row of the count is about: a page of a domain. Others: a node by the column of this number."""
 _ROWS: Final = pa.schema(
     [
         ("key", pa.uint64()),
@@ -42,37 +44,63 @@ class ImageFrequency(PoolFact):
 
     def fit(self, scan: Scan, seed: int) -> Spread:
         """Rows `position`, `what` and `count`: of each document its domain's pages, of an image what is above 1."""
-        return Spread({}, scan.regroup(_split, _count, *self.needs))
+        return Spread({}, scan.regroup(partial(_split, IMAGE, ("url", "sha256")), _count, *self.needs))
 
     def compute(self, columns: Columns, state: State) -> dict[str, Sequence[Any] | np.ndarray]:
         """What no row of the state names is on one page."""
-        owner, hosts = hosts_of(columns)
-        order = np.argsort(columns["position"])
-        at = order[np.searchsorted(columns["position"], state["position"].astype(np.uint64), sorter=order)]
-        pages = np.ones(len(hosts), np.int64)
-        about = state["what"] == PAGES
-        pages[owner[at[about]]] = state["count"][about]
-        shown = np.ones(len(owner), np.int64)
-        np.maximum.at(shown, at[~about], state["count"][~about])
-        other = columns["kind"] != "image"
-        return {"image_pages": without(shown, other), "image_share": without(shown / pages[owner], other)}
+        return dict(zip(self.gives(), _frequency(columns, state, IMAGE), strict=True))
 
 
-def _split(columns: Columns) -> pa.Table:
-    """A row per document under its host; per image one under its host and URL, and one under its host and bytes."""
+class TextFrequency(PoolFact):
+    """Counts the documents of a domain (its host) in which the same text stands, as `ImageFrequency` does images.
+
+    Texts are the same if they agree character by character.
+    """
+
+    kinds: ClassVar[tuple[Kind, ...]] = ("document", "text")
+    needs: ClassVar[tuple[str, ...]] = ("kind", "parent", "url", "text")
+
+    def gives(self) -> dict[str, pa.DataType]:
+        """text_pages: documents of the domain that have it, at least 1; text_share: of the domain's documents, above 0
+        to 1. Of a document: null."""
+        return {"text_pages": pa.int32(), "text_share": pa.float32()}
+
+    def fit(self, scan: Scan, seed: int) -> Spread:
+        """Rows as `ImageFrequency` has them."""
+        return Spread({}, scan.regroup(partial(_split, TEXT, ("text",)), _count, *self.needs))
+
+    def compute(self, columns: Columns, state: State) -> dict[str, Sequence[Any] | np.ndarray]:
+        """What no row of the state names is on one page."""
+        return dict(zip(self.gives(), _frequency(columns, state, TEXT), strict=True))
+
+
+def _frequency(columns: Columns, state: State, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Pages that have each row, and their share of the domain's; None for rows of other kinds."""
+    owner, hosts = hosts_of(columns)
+    order = np.argsort(columns["position"])
+    at = order[np.searchsorted(columns["position"], state["position"].astype(np.uint64), sorter=order)]
+    pages, found = np.ones(len(hosts), np.int64), np.ones(len(owner), np.int64)
+    about = state["what"] == PAGE
+    pages[owner[at[about]]] = state["count"][about]
+    np.maximum.at(found, at[~about], state["count"][~about])
+    other = columns["kind"] != kind
+    return without(found, other), without(found / pages[owner], other)
+
+
+def _split(kind: str, names: Sequence[str], columns: Columns) -> pa.Table:
+    """A row per document under its host; per node of the kind one for each of the columns, under host and value."""
     owner, hosts = hosts_of(columns)
     page = columns["position"][columns["kind"] == "document"]
     digests = [hashed(name) for name in hosts.tolist()]
-    found = [(PAGES, place, place) for place in page.tolist()]
-    for row in np.flatnonzero(columns["kind"] == "image").tolist():
-        name, place = hosts[owner[row]], (page[owner[row]], columns["position"][row])
-        for about, value in ((URL, columns["url"][row]), (BYTES, columns["sha256"][row])):
-            if value is not None:
-                digests.append(hashed(name, str(about), value))
-                found.append((about, *place))
+    found = [(PAGE, place, place) for place in page.tolist()]
+    for row in np.flatnonzero(columns["kind"] == kind).tolist():
+        for number, name in enumerate(names):
+            if columns[name][row] is not None:
+                digests.append(hashed(hosts[owner[row]], name, columns[name][row]))
+                found.append((number, int(page[owner[row]]), int(columns["position"][row])))
     words = words_of(digests)
-    what, pages, positions = np.array(found, np.uint64).reshape(-1, 3).T
-    return pa.table([words[:, 0].copy(), words[:, 1].copy(), what.astype(np.int8), pages, positions], _ROWS)
+    what, pages, positions = zip(*found, strict=True) if found else ((), (), ())
+    return pa.table([words[:, 0].copy(), words[:, 1].copy(), what, pages, positions], _ROWS)
 
 
 def _count(rows: pa.Table) -> pa.Table:

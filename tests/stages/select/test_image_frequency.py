@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from curate.scan import MemoryScan
 from stages.select.domains import DomainStatistics, host
-from stages.select.image_frequency import ImageFrequency
+from stages.select.image_frequency import ImageFrequency, TextFrequency
 
 Shown = tuple[str, bytes | None]
 """An image of a page: its URL and its digest."""
@@ -116,3 +116,18 @@ def test_a_column_is_averaged_once() -> None:
 )
 def test_host(url: str | None, expected: str) -> None:
     assert host(url) == expected
+
+
+def test_texts() -> None:
+    rows = [{"kind": "document", "url": "http://a.example/1"}, {"kind": "text", "parent": 0, "text": "Read more"}]
+    rows += [{"kind": "document", "url": "http://a.example/2"}, {"kind": "text", "parent": 2, "text": "Read more"}]
+    rows += [{"kind": "text", "parent": 2, "text": "Once"}, {"kind": "document", "url": "http://b.example/"}]
+    table: dict[str, Any] = {
+        name: np.array([row.get(name) for row in rows], object) for name in ("kind", "url", "text")
+    }
+    table["parent"] = np.array([row.get("parent", np.nan) for row in rows], np.float64)
+    table["position"] = np.arange(len(rows), dtype=np.uint64)
+    step = TextFrequency()
+    found = step.compute(table, MemoryScan(table, 1, 2).fit(step))
+    assert list(found["text_pages"]) == [None, 2, None, 2, 1, None]
+    assert list(found["text_share"]) == [None, 1.0, None, 1.0, 0.5, None]
