@@ -9,7 +9,7 @@ Any table with the columns `shard` and `row` will do for a grid, so a query deci
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -33,7 +33,7 @@ INK, SOFT, TINT, BOX = "#1d1c1a", "#8a857b", "#f1eee8", "#f2b705"
 class Page:
     """One document as a page: a notebook shows it in a frame in which nothing runs; `html` can be written to a file."""
 
-    html: str
+    html: str = field(repr=False)
     height: int
     """Of the frame, in pixels."""
 
@@ -44,15 +44,16 @@ class Page:
         )
 
 
-def page(run: Run, uid: str, height: int = 520) -> Page:
+def page(run: Run, uid: str, height: int = 520, pictures: int = 40) -> Page:
     """The document with a uid, or with a node that has it: texts and images in order, what is gone struck with its rule.
 
-    It shows the first 160 nodes and 12 images at most. Raises RunError where the run has no such document.
+    It shows the first 160 nodes, and so many `pictures` of the images that are left and of those that are gone. Raises
+    RunError where the run has no such document.
     """
     from curate.report import template
     from curate.report.reader import view
 
-    return Page(template("reading.html.j2").render(d=view(run, read_document(run, uid))), height)
+    return Page(template("reading.html.j2").render(d=view(run, read_document(run, uid), pictures)), height)
 
 
 def grid(run: Run, rows: pa.Table, columns: int = 6, side: int = 160, caption: str = "text") -> Image.Image:

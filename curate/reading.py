@@ -81,7 +81,7 @@ class Document:
 
 def is_documents(run: Run) -> bool:
     """Whether the run's pool holds documents and their nodes, not pairs."""
-    return bool(run.recipe.source.documents)
+    return bool(run.manifest.get("kinds"))
 
 
 def read_document(run: Run, uid: str) -> Document:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from curate.engine.decide import DENY
 from curate.planner import Rule
-from curate.reading import read_documents
+from curate.reading import Document, read_documents
 from curate.report.cards import Cards
 from curate.report.part import INTERLEAVED, KINDS, Part, Place
 from curate.report.reader import view
@@ -113,12 +114,19 @@ def family(
 ) -> dict[str, Any]:
     """What the template shows of documents, beside what it shows of all pools. `rules`: whose drops are shown."""
     about = {rule.label: rule.kinds for rule in run.plan.rules}
+    kept = _chosen(examples)
+    gone = {rule: [place for place, _ in examples.of("rule", rule, DOCUMENT)][:DROPPED_DOCUMENTS] for rule in rules}
+    read = _read(run, [*kept, *chain.from_iterable(gone.values())])
     copies = found.copies.top(COPIES_SHOWN)
     return {
         "kinds": kinds_of(run.manifest),
         "funnel": funnel(run.manifest, run.plan.rules, alone),
-        "documents": _views(run, _chosen(examples)),
-        "dropped": [_dropped(run, examples, cards, label, about.get(label, KINDS)) for label in rules],
+        "documents": [view(run, read[place]) for place in kept],
+        "dropped": [
+            _dropped(run, examples, cards, rule, about.get(rule, KINDS))
+            | {"documents": [view(run, read[place], DROPPED_PICTURES) for place in gone[rule]]}
+            for rule in rules
+        ],
         "hosts": found.hosts.top(HOSTS_SHOWN),
         "hosts_missed": found.hosts.missed,
         "more_hosts": max(0, len(found.hosts.counts) - HOSTS_SHOWN),
@@ -134,24 +142,20 @@ def _chosen(examples: Examples) -> list[Place]:
     return list(dict.fromkeys(places))[:DOCUMENTS_SHOWN]
 
 
-def _views(run: Run, places: Sequence[Place], **bounds: int) -> list[dict[str, Any]]:
+def _read(run: Run, places: Sequence[Place]) -> dict[Place, Document]:
     found = read_documents(run, [(place.shard.number, place.row) for place in places])
-    return [view(run, document, **bounds) for document in found]
+    return dict(zip(places, found, strict=True))
 
 
 def _dropped(run: Run, examples: Examples, cards: Cards, label: str, kinds: Sequence[str]) -> dict[str, Any]:
-    """What a rule dropped, and examples of it; nodes that went with their document are counted apart."""
+    """What a rule dropped, and nodes that it dropped; nodes that went with their document are counted apart."""
     drops = {kind: counts["dropped"].get(label, 0) for kind, counts in kinds_of(run.manifest).items()}
-    places = {kind: examples.of("rule", label, kind) for kind in KINDS}
     return {
         "label": label,
         "own": {kind: drops[kind] for kind in kinds if drops[kind]},
         "along": {kind: n for kind, n in drops.items() if n and kind not in kinds},
-        "documents": _views(
-            run, [place for place, _ in places[DOCUMENT]][:DROPPED_DOCUMENTS], pictures=DROPPED_PICTURES
-        ),
-        "texts": [cards.named(place) | {"value": value} for place, value in places[TEXT]],
-        "images": [cards.card(place, value) for place, value in places[IMAGE]],
+        "texts": [cards.named(place) | {"value": value} for place, value in examples.of("rule", label, TEXT)],
+        "images": [cards.card(place, value) for place, value in examples.of("rule", label, IMAGE)],
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from curate.reading import Document, Entry, count_kinds
@@ -65,7 +65,7 @@ def view(run: Run, document: Document, pictures: int = MOST_PICTURES) -> dict[st
     """What the template shows of a document.
 
     `blocks`: its first nodes; `hidden`: how many nodes follow them; `left` and `came`: nodes by kind, after and before the
-    rules. Of the images `pictures` are drawn, those that stayed first.
+    rules. Of the images that stayed the first `pictures` are drawn, and as many of those that are gone.
     """
     shown = list(_shown(document))
     drawn = _drawn([node for _, nodes, _ in shown for node in nodes], pictures)
@@ -99,8 +99,9 @@ def _shown(document: Document) -> Iterator[tuple[bool, list[Entry], list[Entry]]
 
 def _drawn(nodes: Sequence[Entry], count: int) -> frozenset[int]:
     """Rows of the images that get a picture."""
-    images = sorted((node for node in nodes if node.kind == IMAGE and node.pictured), key=lambda node: not node.stayed)
-    return frozenset(node.row for node in islice(images, count))
+    images = [node for node in nodes if node.kind == IMAGE and node.pictured]
+    stayed, gone = ([node.row for node in images if node.stayed == whether] for whether in (True, False))
+    return frozenset([*stayed[:count], *gone[:count]])
 
 
 def _piece(run: Run, node: Entry, drawn: frozenset[int]) -> Piece:

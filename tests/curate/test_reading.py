@@ -63,7 +63,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         patch.syspath_prepend(str(PLUGINS))
         done = curate.run(path, root=str(folder / "root"), executor="inline", plugins=[STEPS], quiet=True)
         opened = curate.open_run(done["run"])
-        _ = opened.recipe  # its source is importable here
+        _ = opened.plan  # its steps are importable here
     return opened
 
 
