@@ -7,11 +7,6 @@ import pytest
 NOT_YET = {
     "interleaved documents": (
         "mmc4_assignment",
-        "obelics_dedup",
-        "obelics_doc_filter",
-        "obelics_final_processing",
-        "obelics_node_filter",
-        "obelics_text_ratios",
     ),
     "synthesis by published rules": (
         "blip_pre_caption",
