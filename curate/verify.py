@@ -19,8 +19,17 @@ import pyarrow.parquet as pq
 from curate.deny import read_deny
 from curate.errors import RunError
 from curate.inspect import Run
-from curate.pool import Facts
+from curate.pool import Facts, Shard
 from curate.schema import COMPUTED, DROPPED, ERROR, FAILED, KEPT, state_column
+from stages.export.documents.obelics import ObelicsParquet
+from stages.export.documents.obelics import documents_in as documents_in_parquet
+from stages.export.documents.packed import Packed
+from stages.export.documents.packed import documents_in as documents_in_arrow
+from stages.export.documents.webdataset import Webdataset as Documents
+from stages.export.documents.webdataset import documents_in as documents_in_tar
+
+Held = tuple[str, tuple[str, ...]]
+"""A sample in an export: its uid and, of a document, those of its nodes."""
 
 
 def verify(run: Run) -> list[str]:
@@ -28,7 +37,7 @@ def verify(run: Run) -> list[str]:
     unreadable = list(_ledgers(run))
     if unreadable:
         return unreadable  # every other check reads them
-    return [*_accounting(run), *_alignment(run), *_exports(run), *_denied(run)]
+    return [*_accounting(run), *_families(run), *_alignment(run), *_exports(run), *_denied(run)]
 
 
 def _ledgers(run: Run) -> Iterator[str]:
@@ -86,6 +95,23 @@ def _fate(shard: int, row: dict[str, Any]) -> Iterator[str]:
         yield f"{place}: {row['fate']} but exported {row['times']} times"
 
 
+def _families(run: Run) -> Iterator[str]:
+    """A kept node is exported as often as its document."""
+    for shard in run.shards:
+        times, parents = run.shard_ledger(shard)["times"].to_pylist(), _parents(run, shard)
+        for row, parent in enumerate(parents):
+            if parent is not None and times[row] not in (0, times[parent]):
+                yield f"shard {shard.number} row {row}: exported {times[row]} times, its document {times[parent]}"
+
+
+def _parents(run: Run, shard: Shard) -> list[int | None]:
+    """For each row of the ledger the row of its document; None: it is a document, or a pair."""
+    entered = run.shard_ledger(shard).num_rows
+    if not shard.kinds:
+        return [None] * entered
+    return list(run.pool.read_index(shard, ["parent"])["parent"].to_pylist()[:entered])
+
+
 def _alignment(run: Run) -> Iterator[str]:
     """Facts files are as committed, row by row in index order."""
     prints = [entry["fingerprint"] for entry in run.manifest["signals"]]
@@ -116,13 +142,10 @@ def _alignment(run: Run) -> Iterator[str]:
 
 def _exports(run: Run) -> Iterator[str]:
     """Every shard has its checksum, and holds each kept sample exactly as often as the ledger says."""
-    ledger = run.ledger()
-    wanted: Counter[str] = Counter()
-    for uid, times in zip(ledger["uid"].to_pylist(), ledger["times"].to_pylist(), strict=True):
-        if times:
-            wanted[uid.hex()] += times
+    ordered = run.recipe.header.export.place is None
+    wanted = _wanted(run, ordered)
     for kind, shards in run.manifest.get("exports", {}).items():
-        found: Counter[str] = Counter()
+        found: Counter[Held] = Counter()
         for shard in shards:
             path = f"{run.folder}/export/{kind}/{shard['name']}"
             if not run.storage.exists(path):
@@ -132,12 +155,11 @@ def _exports(run: Run) -> Iterator[str]:
             if hashlib.sha256(data).hexdigest() != shard["sha256"]:
                 yield f"{path}: its checksum is not the exported one"
                 continue
-            uids = list(exported_uids(kind, data))
-            if len(uids) != shard["samples"]:
-                yield f"{path}: holds {len(uids)} samples, not {shard['samples']}"
-            found.update(uids)
-        for uid in sorted((wanted - found) | (found - wanted)):
-            yield f"export {kind}: {uid} is there {found[uid]} times, the ledger says {wanted[uid]}"
+            samples = [(uid, nodes if ordered else tuple(sorted(nodes))) for uid, nodes in exported(kind, data)]
+            if len(samples) != shard["samples"]:
+                yield f"{path}: holds {len(samples)} samples, not {shard['samples']}"
+            found.update(samples)
+        yield from _compare(kind, found, wanted)
         known = {shard["name"] for shard in shards}
         suffix = shards[0]["name"].rsplit(".", 1)[-1] if shards else ""
         for name in run.storage.list(f"{run.folder}/export/{kind}"):
@@ -145,8 +167,56 @@ def _exports(run: Run) -> Iterator[str]:
                 yield f"export {kind}: {name} belongs to no export of this run"
 
 
+def _wanted(run: Run, ordered: bool) -> Counter[Held]:
+    """What the ledger says is exported, and how often; of a document with the nodes that are kept."""
+    wanted: Counter[Held] = Counter()
+    for shard in run.shards:
+        ledger, parents = run.shard_ledger(shard), _parents(run, shard)
+        uids, times = [uid.hex() for uid in ledger["uid"].to_pylist()], ledger["times"].to_pylist()
+        nodes: dict[int, list[str]] = {}
+        for row, parent in enumerate(parents):
+            if parent is not None and times[row]:
+                nodes.setdefault(parent, []).append(uids[row])
+        for row, parent in enumerate(parents):
+            if parent is None and times[row]:
+                own = nodes.get(row, [])
+                wanted[uids[row], tuple(own if ordered else sorted(own))] += times[row]
+    return wanted
+
+
+def _compare(kind: str, found: Counter[Held], wanted: Counter[Held]) -> Iterator[str]:
+    """Violations by sample: how often it is there, else which nodes of a document are not those that are kept."""
+    times = [Counter[str](), Counter[str]()]
+    for total, held in zip(times, (found, wanted), strict=True):
+        for (uid, _), n in held.items():
+            total[uid] += n
+    there, kept = ({uid: nodes for uid, nodes in one - other} for one, other in ((found, wanted), (wanted, found)))
+    for uid in sorted({*there, *kept}):
+        if times[0][uid] != times[1][uid]:
+            yield f"export {kind}: {uid} is there {times[0][uid]} times, the ledger says {times[1][uid]}"
+            continue
+        lost, added = (
+            [node for node in one[uid] if node not in other[uid]] for one, other in ((kept, there), (there, kept))
+        )
+        what = f"lacks {lost[:3]} and has {added[:3]}" if lost or added else "has its nodes in another order or number"
+        yield f"export {kind}: the document {uid} {what}"
+
+
+def exported(kind: str, data: bytes) -> Iterator[Held]:
+    """Each sample in one exported file."""
+    if kind == Documents.format:
+        read = documents_in_tar(data)
+    elif kind == ObelicsParquet.format:
+        read = documents_in_parquet(data)
+    elif kind == Packed.format:
+        read = documents_in_arrow(data)
+    else:
+        read = ((uid, ()) for uid in exported_uids(kind, data))
+    yield from read
+
+
 def exported_uids(kind: str, data: bytes) -> Iterator[str]:
-    """Uids of the samples in one exported file."""
+    """Uids of the pairs in one exported file."""
     if kind == "webdataset":
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             for member in tar:
