@@ -34,10 +34,10 @@ class Position(DocumentFact):
     sees: ClassVar[Literal["page", "kept"]] = "page"
 
     def gives(self) -> dict[str, pa.DataType]:
-        """image_place: 0 for the first node of its page to 1 for the last; image_inline_words: words of the texts that
+        """image_position: 0 for the first node of its page to 1 for the last; image_inline_words: words of the texts that
         share its element, 0: it stands alone; image_leads: `image`, `anchor`, `page` or `elsewhere`, null: it is no link."""
         return {
-            "image_place": pa.float32(),
+            "image_position": pa.float32(),
             "image_inline_words": pa.int32(),
             "image_leads": pa.string(),
             "image_card": pa.bool_(),
@@ -62,7 +62,7 @@ class Position(DocumentFact):
                 cards[at] = leads(said, page) == "page" or (
                     to[at] == "page" and any(self._with(columns, at, i, page) for i in near)
                 )
-        return {"image_place": place, "image_inline_words": words, "image_leads": to, "image_card": cards}
+        return {"image_position": place, "image_inline_words": words, "image_leads": to, "image_card": cards}
 
     def _with(self, columns: Columns, image: int, other: int, page: str) -> bool:
         """Whether another node is a part of the card, or the next card."""

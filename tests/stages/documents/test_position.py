@@ -89,5 +89,5 @@ def test_cards() -> None:
     )
     assert np.flatnonzero(found["image_card"]).tolist() == [1, 5, 6, 8]
     assert [found["image_leads"][i] for i in (1, 8, 10)] == ["page", None, "image"]
-    assert [found["image_place"][i] for i in (1, 3, 13)] == [0.0, pytest.approx(0.2), 0.0]
+    assert [found["image_position"][i] for i in (1, 3, 13)] == [0.0, pytest.approx(0.2), 0.0]
     assert found["image_inline_words"][0] is None
