@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from hashlib import blake2b
 from typing import Any, Final, Literal, Self
 
 import numpy as np
@@ -71,22 +72,24 @@ class Duplicates(PoolFact):
 
 
 class OnePerGroup(Selection):
-    """Keeps one of each group of duplicates among the pairs that are still there, and all that have no duplicate.
+    """Keeps one of each group of duplicates among the rows that are still there, and all that have no duplicate.
 
-    The best by `best` stays, else the first as `Duplicates` ranked them; ties go to the lowest uid.
+    The best by `best` stays, else the first as `Duplicates` ranked them; ties go to the lowest uid. With `per` one stays
+    for each value of that column: of a screenshot that manuals in four languages share, one per language.
     """
 
     groups: str = Field(default="dup", description="whose columns: dup_group, …; semantic: SemanticDuplicates' own")
     best: str | None = Field(default=None, description="column whose highest value stays")
+    per: str | None = Field(default=None, description="column; a group is divided by its values, null is one of them")
 
     def inputs(self) -> tuple[str, ...]:
-        """The columns of the groups and, if given, the one to rank by."""
+        """The columns of the groups and, if given, those to rank and to divide by."""
         columns = tuple(f"{self.groups}_{name}" for name in ("group", "rank", "size"))
-        return (*columns, self.best) if self.best else columns
+        return (*columns, *(column for column in (self.best, self.per) if column))
 
     def fit(self, scan: Scan, seed: int) -> Spread:
-        """State per pair in a group: `position`, `rank` (0 stays); shared: how many `groups`, and pairs `seen` in them."""
-        members = scan.regroup(partial(_alive, self.groups, self.best), _ordered, *self.inputs())
+        """State per row in a group: `position`, `rank` (0 stays); shared: how many `groups`, and rows `seen` in them."""
+        members = scan.regroup(partial(_alive, self), _divided, *self.inputs())
         return Spread({"groups": np.array(sum(members.map(_firsts))), "seen": np.array(members.rows)}, members)
 
     def apply(self, columns: Columns, state: State, seed: int) -> np.ndarray:
@@ -98,7 +101,8 @@ class OnePerGroup(Selection):
 
     def threshold(self, state: State) -> str:
         """How many of how many stay."""
-        return f"one of each of {state['groups']} groups of {state['seen']} pairs"
+        divided = f" and {self.per}" if self.per else ""
+        return f"one of each of {state['groups']} groups{divided} of {state['seen']} rows"
 
 
 def standing(columns: Columns, best: str | None) -> dict[str, np.ndarray]:
@@ -236,14 +240,28 @@ def _near(distance: int, color: int | None, blocks: Blocks, table: pa.Table) -> 
     return pa.concat_tables([rest, pa.table({"a": found[:, 0], "b": found[:, 1]})], promote_options="default")
 
 
-def _alive(groups: str, best: str | None, columns: Columns) -> pa.Table:
-    """Members of groups: by the column `best`, else by their rank."""
-    members = columns[f"{groups}_size"] > 1
-    rows = standing(columns, best)
-    if best is None:
-        rows["preference"] = columns[f"{groups}_rank"].astype(np.uint64)
-    group = columns[f"{groups}_group"][members]
-    return pa.table({"key": hashed(group), "root": group, **{name: values[members] for name, values in rows.items()}})
+def _alive(step: OnePerGroup, columns: Columns) -> pa.Table:
+    """Members of groups, and what divides these: by the column `best`, else by their rank."""
+    members = columns[f"{step.groups}_size"] > 1
+    rows = standing(columns, step.best)
+    if step.best is None:
+        rows["preference"] = columns[f"{step.groups}_rank"].astype(np.uint64)
+    group = columns[f"{step.groups}_group"][members]
+    part = _codes(columns[step.per][members]) if step.per else np.zeros(len(group), np.uint64)
+    like = {name: values[members] for name, values in rows.items()}
+    return pa.table({"key": hashed(group, part), "root": group, "part": part, **like})
+
+
+def _codes(values: np.ndarray) -> np.ndarray:
+    """uint64 (n,): a hash of each value as text. Whether a shard's integers have nulls among them does not show."""
+    numbers = values.dtype != object
+    texts = [repr(value) for value in (values.astype(np.float64) if numbers else values).tolist()]
+    known = {text: blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in set(texts)}
+    return np.frombuffer(b"".join(known[text] for text in texts), ">u8").astype(np.uint64)
+
+
+def _divided(table: pa.Table) -> pa.Table:
+    return _grouped([table["root"].to_numpy(), table["part"].to_numpy()], table)
 
 
 def _firsts(table: pa.Table) -> int:

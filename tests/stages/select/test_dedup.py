@@ -240,6 +240,22 @@ def test_order_of_the_pool_does_not_matter(
             assert a[name][order].tolist() == b[name].tolist()
 
 
+@given(ROWS, st.integers(1, 4), st.integers(1, 5), st.booleans())
+def test_one_of_each_group_and_language(
+    rows: list[tuple[int, set[int], int]], shards: int, partitions: int, best: bool
+) -> None:
+    scan = pool(rows, shards, partitions)
+    language = np.array([("en", "de", None)[i % 3] for i in range(len(rows))], object)
+    columns = {**scan.columns, **facts(Duplicates(by="phash", distance=4), scan), "language": language}
+    step = OnePerGroup(best="megapixels" if best else None, per="language")
+    marked = MemoryScan(columns, shards, partitions)
+    stays = step.apply(columns, marked.fit(step), seed=0)
+    groups = list(zip(columns["dup_group"].tolist(), language.tolist(), strict=True))
+    order = np.lexsort((columns["uid"][:, 1], columns["uid"][:, 0], -columns["megapixels"] * best))
+    first = {groups[row]: row for row in order[::-1].tolist()}
+    assert np.flatnonzero(stays).tolist() == sorted(first.values())
+
+
 def test_same_bytes() -> None:
     scan = MemoryScan({"sha256": np.array([b"a" * 32, b"b" * 32, None, b"a" * 32, None], object)})
     found = facts(Duplicates(), scan)
