@@ -6,14 +6,12 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from stages.html.markup import attributes, plain, tokens
 from stages.html.media import Attributes, absolute, image_source, is_valid, shown_size
 from stages.html.node import Node, Region
 from stages.html.obelics_dom import BREAK
-
-if TYPE_CHECKING:
-    from selectolax.lexbor import LexborNode
 
 _GAPS: Final = ("", " ", "\n", "\n\n")
 """What stands between two texts, the strongest last."""
@@ -33,16 +31,17 @@ class _Block:
     region: Region | None = None
     parent: _Block | None = None
     number: int = 0
+    silent: bool = False
     children: int = 0
 
     def child(self, tag: str) -> _Block:
-        block = _Block(tag, _REGIONS.get(tag, self.region), self, self.children)
+        block = _Block(tag, _REGIONS.get(tag, self.region), self, self.children, self.silent or tag in _PLAYERS)
         self.children += 1
         return block
 
     def path(self) -> str:
         numbers, block = [], self
-        while block.parent is not None:
+        while block.parent is not None and block.tag != "body":
             numbers.append(str(block.number))
             block = block.parent
         return ".".join(reversed(numbers))
@@ -87,33 +86,28 @@ class _Run:
         return nodes
 
 
-def nodes_of(body: LexborNode | None, page_url: str) -> Iterator[Node]:
-    """Paragraphs and images of a simplified <body>, in reading order. Walks the tree without recursion."""
-    run, gap, shared = _Run(), 0, 0
-    blocks = [_Block("body")]
-    todo = [body.first_child if body else None]
-    while todo:
-        node = todo.pop()
-        if node is None:  # the innermost block ends
-            if len(blocks) == shared:
-                gap, shared = max(gap, _GAP_OF.get(blocks[-1].tag, 0)), shared - 1
-            blocks.pop()
-            continue
-        todo.append(node.next)
-        tag = node.tag or ""
-        if tag == "-text":
-            gap = max([gap, *(_GAP_OF.get(block.tag, 0) for block in blocks[shared:])])
-            run.add(_plain(node.text_content or ""), gap, blocks[-1])
-            gap, shared = 0, len(blocks)
+def nodes_of(tree: str, page_url: str) -> Iterator[Node]:
+    """Paragraphs and images of a simplified tree, in reading order."""
+    run, gap = _Run(), 0
+    blocks = [_Block("")]
+    shared = 1  # how many of the open blocks were open at the text before
+    for _, end, tag, markup, text in tokens(tree):
+        if end:
+            block = blocks.pop()
+            if len(blocks) < shared:
+                gap, shared = max(gap, _GAP_OF.get(block.tag, 0)), len(blocks)
         elif tag == "img":
-            image = _image(node.attributes, blocks[-1].child(tag), page_url)
-            if image is not None:
+            image = _image(attributes(markup), blocks[-1].child(tag), page_url)
+            if image is not None and not blocks[-1].silent:
                 yield from run.paragraphs()
                 yield image
                 run = _Run()
-        elif not tag.startswith("-"):
+        elif tag:
             blocks.append(blocks[-1].child(tag))
-            todo.append(None if tag in _PLAYERS else node.first_child)
+        if text and not blocks[-1].silent:
+            gap = max([gap, *(_GAP_OF.get(block.tag, 0) for block in blocks[shared:])])
+            run.add(_plain(plain(text)), gap, blocks[-1])
+            gap, shared = 0, len(blocks)
     yield from run.paragraphs()
 
 
@@ -124,16 +118,14 @@ def _plain(text: str) -> str:
     return " " * text.startswith(" ") + lines + " " * (text.endswith(" ") and len(text) > 1)
 
 
-def _image(attributes: Attributes, block: _Block, page_url: str) -> Node | None:
+def _image(said: Attributes, block: _Block, page_url: str) -> Node | None:
     """None: it has no address that OBELICS takes."""
-    source = image_source(attributes) or ""
+    source = image_source(said) or ""
     url = source if source.startswith("http") else absolute(source, page_url)
     if not is_valid(url):
         return None
-    width, height = _pixels(attributes.get("width")), _pixels(attributes.get("height"))
-    return Node(
-        "image", attributes.get("alt") or None, "img", block.region, block.path(), url, width=width, height=height
-    )
+    width, height = _pixels(said.get("width")), _pixels(said.get("height"))
+    return Node("image", said.get("alt") or None, "img", block.region, block.path(), url, width=width, height=height)
 
 
 def _pixels(value: str | None) -> int | None:

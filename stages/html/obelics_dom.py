@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from html import escape
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from curate.errors import MissingExtra
-from stages.html.media import Attributes, image_source, player_source
-
-if TYPE_CHECKING:
-    from selectolax.lexbor import LexborHTMLParser, LexborNode
+from stages.html.markup import VOID, attributes, plain, tokens
+from stages.html.media import image_source, player_source
+from stages.html.tree import normalise
 
 BREAK: Final = "#BR_TAG#"
 """Stands for a <br> until texts are read."""
@@ -33,45 +30,36 @@ _LOST_MEDIA: Final = frozenset({"embed", "figure", "iframe", "object", "picture"
 """Meant to stay, but the original takes them for media without an address, and removes them with all that they hold."""
 _KEPT: Final = frozenset(_STRUCTURE.split()) | _MEDIA | _LOST_MEDIA
 _SPECIAL: Final = frozenset({"footer", "header", "navigation", "nav", "navbar", "menu"})
-_VOID: Final = frozenset({"br", "img"})
 
 
 @dataclass(slots=True)
 class _Element:
     tag: str
-    attributes: Attributes
+    markup: str
     children: list[_Element | str] = field(default_factory=list)
 
     def elements(self) -> list[_Element]:
         return [child for child in self.children if isinstance(child, _Element)]
 
     def has_text(self) -> bool:
-        return any(isinstance(child, str) and child.strip() for child in self.children)
+        return any(isinstance(child, str) and plain(child).strip() for child in self.children)
 
 
-def parse(html: str) -> LexborHTMLParser:
-    """The page as it came, but with fewer line breaks and spaces, without comments, and with a word for each plain <br>.
+def parse(html: str) -> str:
+    """The tree of a page that has fewer line breaks and spaces, no comments, and a word for each plain <br>.
 
-    Raises MissingExtra("selectolax").
+    As `stages.html.tree.normalise` gives it; raises what that raises.
     """
     html = re.sub(r"\n{2,}", "\n", html)
     html = re.sub(r" {2,}", " ", html)
-    return _parse(re.sub("<br ?/?>|</br>", BREAK, _without_comments(html)))
+    return normalise(re.sub("<br ?/?>|</br>", BREAK, _without_comments(html)))
 
 
-def simplify(page: LexborHTMLParser) -> LexborHTMLParser:
+def simplify(tree: str) -> str:
     """The simplified tree: texts, images, and the blocks that they stand in."""
-    root = _cut(page.root)
-    _tidy(root)
-    return _parse("".join(_write(root)))
-
-
-def _parse(html: str) -> LexborHTMLParser:
-    try:
-        from selectolax.lexbor import LexborHTMLParser
-    except ImportError as error:
-        raise MissingExtra("selectolax", extra="documents") from error
-    return LexborHTMLParser(html)
+    top = _cut(tree)
+    _tidy(top)
+    return normalise("".join(_write(top)))
 
 
 def _without_comments(html: str) -> str:
@@ -83,37 +71,44 @@ def _without_comments(html: str) -> str:
     return "".join(pieces) + html[at:]
 
 
-def _cut(root: LexborNode | None) -> _Element:
-    """The tree without what OBELICS cuts away, inline elements unwrapped."""
-    top = _Element("", {})
-    todo = [(root, top)]
-    while todo:
-        node, into = todo.pop()
-        if node is None:
-            continue
-        todo.append((node.next, into))
-        tag = node.tag or ""
-        if tag == "-text":
-            _put(into, node.text_content or "")
-            continue
-        attributes = node.attributes
-        classes = (attributes.get("class") or "").lower()
-        if tag != "html" and _has_word(classes, "footer", "site-info"):
-            continue
-        if _has_word(classes, "more-link"):
-            _put(into, END)
-        elif tag in UNWRAPPED:
-            todo.append((node.first_child, into))
-        elif _stays(tag, attributes):
-            element = _Element(tag, attributes)
-            into.children.append(element)
-            todo.append((node.first_child, element))
+def _cut(tree: str) -> _Element:
+    """The tree without what OBELICS cuts away, inline elements unwrapped. Texts and attributes stay as they are written."""
+    top = _Element("", "")
+    open_: list[_Element | None] = [top]  # for each open element, where its content goes; None: it is cut away
+    for _, end, tag, markup, text in tokens(tree):
+        into = open_[-1]
+        if end and tag not in VOID:
+            open_.pop()
+        elif tag and not end:
+            inside = _enter(tag, markup, into) if into else None
+            if tag not in VOID:
+                open_.append(inside)
+        if text and (into := open_[-1]):
+            _put(into, text)
     return top
+
+
+def _enter(tag: str, markup: str, into: _Element) -> _Element | None:
+    """Where the content of an element goes: into itself, or where it stands, or (None) nowhere."""
+    said = attributes(markup) if markup else {}
+    classes = said.get("class", "").lower()
+    if tag != "html" and _has_word(classes, "footer", "site-info"):
+        return None
+    if _has_word(classes, "more-link"):
+        _put(into, END)
+        return None
+    if tag in UNWRAPPED:
+        return into
+    if not _stays(tag, said):
+        return None
+    element = _Element(tag, markup)
+    into.children.append(element)
+    return element
 
 
 def _put(into: _Element, text: str) -> None:
     """A text goes into its element, unless that is a <div> for a date."""
-    if not (into.tag == "div" and "date" in (into.attributes.get("class") or "")):
+    if not (into.tag == "div" and "date" in into.markup and "date" in attributes(into.markup).get("class", "")):
         into.children.append(text)
 
 
@@ -121,11 +116,11 @@ def _has_word(classes: str, *words: str) -> bool:
     return any(word in classes and word in re.split(r"[ \t\n\f\r]+", classes) for word in words)
 
 
-def _stays(tag: str, attributes: Attributes) -> bool:
+def _stays(tag: str, said: dict[str, str]) -> bool:
     """Whether an element is one that OBELICS knows. Digits in its name do not count: <h7> is known as <h>."""
     if tag in _LOST_MEDIA:
         return False
-    if tag == "div" and any(attributes.get(name) in _SPECIAL for name in ("id", "class", "title")):
+    if tag == "div" and any(said.get(name) in _SPECIAL for name in ("id", "class", "title")):
         return False
     return tag in _KEPT or re.sub(r"\d+", "", tag) in _KEPT
 
@@ -139,33 +134,29 @@ def _tidy(top: _Element) -> None:
         element.children = [child for child in element.children if isinstance(child, str) or _has_content(child)]
         inside = element.elements()
         if len(inside) == 1 and inside[0].tag == element.tag and not element.has_text():
-            element.attributes, element.children = inside[0].attributes, inside[0].children
+            element.markup, element.children = inside[0].markup, inside[0].children
 
 
 def _has_content(element: _Element) -> bool:
     """Of an element whose children are tidy already."""
     if element.tag == "img":
-        return image_source(element.attributes) is not None
+        return image_source(attributes(element.markup)) is not None
     if element.tag in _MEDIA:
-        return player_source(element.attributes) is not None
+        return player_source(attributes(element.markup)) is not None
     return bool(element.elements()) or element.has_text() or element.tag == "html"
 
 
 def _write(top: _Element) -> list[str]:
     """The tree as HTML, in pieces. It is parsed again, which joins neighbouring texts and ends a heading at the next."""
     pieces: list[str] = []
-    todo: list[_Element | str] = [top]
+    todo: list[_Element | str] = list(top.children)
     while todo:
         item = todo.pop()
         if isinstance(item, str):
             pieces.append(item)
             continue
-        if item.tag:
-            attributes = "".join(f' {name}="{escape(value or "")}"' for name, value in item.attributes.items())
-            pieces.append(f"<{item.tag}{attributes}>")
-            if item.tag not in _VOID:
-                todo.append(f"</{item.tag}>")
-        todo.extend(
-            escape(child, quote=False) if isinstance(child, str) else child for child in reversed(item.children)
-        )
+        pieces.append(f"<{item.tag}{item.markup}>")
+        if item.tag not in VOID:
+            todo.append(f"</{item.tag}>")
+        todo += reversed(item.children)
     return pieces

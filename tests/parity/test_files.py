@@ -6,7 +6,6 @@ import pytest
 
 NOT_YET = {
     "interleaved documents": (
-        "mmc4_assignment",
     ),
     "synthesis by published rules": (
         "blip_pre_caption",
