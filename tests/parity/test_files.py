@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 
 NOT_YET = {
-    "interleaved documents": (
-    ),
     "synthesis by published rules": (
         "blip_pre_caption",
         "grit_expression_expansion",
