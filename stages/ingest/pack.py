@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
 
 import pyarrow as pa
 
 from curate.errors import EnvironmentFault
+from stages.ingest.members import BLOCK
 from stages.ingest.rows import Row, table_of
 from stages.ingest.tar import index_tar
 
@@ -31,7 +36,7 @@ def pack(records: Iterable[Sample | Row], target: Path) -> pa.Table:
         EnvironmentFault: the tar cannot be written.
     """
     failed: list[Row | None] = []
-    try:
+    with writing(target):
         with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as tar:
             for record in records:
                 failed.append(record if isinstance(record, Row) else None)
@@ -39,10 +44,17 @@ def pack(records: Iterable[Sample | Row], target: Path) -> pa.Table:
                     _add(tar, *record)
         with target.open("rb") as file:
             packed = index_tar(file, str(target))
-    except OSError as error:
-        raise EnvironmentFault(f"{target}: cannot be written: {error.strerror or error}") from error
     rows = (Row(*row.values()) for row in packed.to_pylist())
     return table_of([next(rows) if row is None else row for row in failed])
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """What the system says while `target` is written is the environment's fault."""
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentFault(f"{target}: cannot be written: {error.strerror or error}") from error
 
 
 def _add(tar: tarfile.TarFile, key: str, members: Mapping[str, bytes]) -> None:
@@ -51,6 +63,50 @@ def _add(tar: tarfile.TarFile, key: str, members: Mapping[str, bytes]) -> None:
         info.size = len(data)
         tar.addfile(info, io.BytesIO(data))
         tar.members = []  # type: ignore[attr-defined]  # tarfile would keep them all
+
+
+class Place(NamedTuple):
+    """Where an image's bytes are in a tar, and what they are."""
+
+    offset: int
+    size: int
+    ext: str
+    sha256: bytes
+
+
+class Blobs:
+    """A tar of images without captions, each named by its content and written once. Closing it ends the tar.
+
+    Raises:
+        EnvironmentFault: the tar cannot be written.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.places: dict[bytes, Place] = {}
+
+    def __enter__(self) -> Self:
+        self.file = self.target.open("wb")
+        self.tar = tarfile.open(fileobj=self.file, mode="w", format=tarfile.PAX_FORMAT)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self.file:
+            if error is None:
+                with writing(self.target):
+                    self.tar.close()
+
+    def add(self, image: bytes, suffix: str) -> Place:
+        """Where the image is; written now, unless equal bytes were before."""
+        digest = hashlib.sha256(image).digest()
+        if digest not in self.places:
+            with writing(self.target):
+                _add(self.tar, digest.hex(), {suffix: image})
+            padded = -(-len(image) // BLOCK) * BLOCK
+            self.places[digest] = Place(self.file.tell() - padded, len(image), suffix, digest)
+        return self.places[digest]
 
 
 def image_format(image: bytes) -> str | None:
