@@ -1,19 +1,12 @@
-"""Means of nodes, and what nodes have from their document."""
+"""What nodes have from their document."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from stages.documents.inherit import OfDocument
-from stages.documents.means import NodeMeans
 
 KIND = np.array(["document", "image", "text", "image", "document", "document", "image"], object)
-
-
-def test_means_are_over_the_nodes_that_have_a_value() -> None:
-    column = np.array([9.0, 1.0, np.nan, 2.0, 9.0, 9.0, np.nan], np.float32)
-    found = NodeMeans(columns=("relevance",)).compute({"kind": KIND, "relevance": column}, {})
-    assert [found["mean_relevance"][row] for row in (0, 4, 5)] == [1.5, None, None]
 
 
 def test_nodes_have_their_documents_language() -> None:
