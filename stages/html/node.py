@@ -55,6 +55,8 @@ class Page:
     """Absolute URL of <link rel=canonical>."""
     alternates: dict[str, str] = field(default_factory=dict)
     """The same page in other languages, by its own <link rel=alternate hreflang>: language -> absolute URL."""
+    merged: int = 0
+    """How many <img> have no node of their own: copies for browsers without scripts, beside what they stand in for."""
 
     def alt_texts(self) -> list[tuple[Node, str]]:
         """Each image that has an alt text, with it: the image-text pairs of Common Crawl style. No filter is applied."""

@@ -1,0 +1,39 @@
+"""The program that parses HTML: a child process of bounded memory and time. Read and written by `stages.html.tree`.
+
+It reads pages from its standard input and writes each one's tree, serialised, to its standard output; both are frames of
+8 bytes of length (little endian) and the bytes, in UTF-8. An answer begins with `=` (the tree) or `!` (why there is none).
+A page that takes more CPU time than `seconds` ends the process, and so does one that overflows the parser's stack; one
+that needs more than `memory` bytes is answered with `!`.
+"""
+
+from __future__ import annotations
+
+import resource
+import signal
+import sys
+
+
+def main(memory: int, seconds: float, longest: int) -> None:
+    """Answers until the input ends. `longest`: most bytes of an answer."""
+    from resiliparse.parse.html import HTMLTree
+
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    pages, answers = sys.stdin.buffer, sys.stdout.buffer
+    while len(head := pages.read(8)) == 8:
+        page = pages.read(int.from_bytes(head, "little"))
+        signal.setitimer(signal.ITIMER_VIRTUAL, seconds)  # CPU time, not the clock: a loaded machine decides nothing
+        try:
+            tree = str(HTMLTree.parse_from_bytes(page, "utf-8")).encode()
+            answer = b"=" + tree if len(tree) < longest else b"!its tree is longer than %d bytes" % longest
+        except MemoryError:
+            answer = b"!its tree does not fit %d bytes of memory" % memory
+        except Exception as error:  # whatever the parser raises is about this page
+            answer = b"!" + f"{type(error).__name__}: {error}".encode("utf-8", "replace")
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        answers.write(len(answer).to_bytes(8, "little") + answer)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))
