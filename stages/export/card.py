@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -20,6 +21,9 @@ SIZES = (
     (10**10, "1B<n<10B"),
 )
 """The Hub's own size categories: samples below the number are in the category."""
+
+SOURCES, CAUSES = 20, 10
+"""Units of the source, and causes of failure, that the card of documents names."""
 
 LOAD = {
     "webdataset": """import webdataset
@@ -40,8 +44,24 @@ for images, captions in Loader("{first}", batch_size=64, num_workers=1, drop_las
 
 data = datasets.load_dataset("parquet", data_files="*.parquet", split="train")
 data[0]["image"], data[0]["text"]""",
+    "documents": """import webdataset
+
+for document in webdataset.WebDataset("{shards}", shardshuffle=False).decode("pilrgb"):
+    for node in document["json"]["nodes"]:
+        part = node["text"] if node["kind"] == "text" else document[node["file"].partition(".")[2]]""",
+    "obelics": """import datasets
+
+data = datasets.load_dataset("parquet", data_files="*.parquet", split="train")
+data[0]["images"], data[0]["texts"], data[0]["image_files"]""",
+    "packed": """from pathlib import Path
+
+from trainer.packed import PackedShards, attention_mask, collate
+
+shards = PackedShards(Path("."))
+batch = collate([shards.read(number) for number in range(min(8, len(shards)))])
+mask = attention_mask(batch.segments)""",
 }
-"""How the plain library reads each format, run in the shards' folder."""
+"""How each format is read, run in the shards' folder: by the plain library where there is one."""
 
 
 def dataset_card(manifest: Mapping[str, Any], format: str) -> str:
@@ -50,14 +70,17 @@ def dataset_card(manifest: Mapping[str, Any], format: str) -> str:
     samples = sum(shard["samples"] for shard in shards)
     pool = manifest["pool"]
     about = _line(str(manifest["recipe"].get("description") or ""))
+    documents = bool(manifest.get("kinds"))
+    texts = f"Texts\n\n{_texts(manifest)}" if documents else f"Captions and synthetic columns\n\n{_captions(manifest)}"
     sections = [
         f"---\n{yaml.safe_dump(_front(manifest, format, samples), sort_keys=False, allow_unicode=True)}---\n",
         f"# {_line(manifest['run'])}\n\n{about}\n",
-        f"{samples:,} image-text pairs in {len(shards)} {format} shards, in shuffled order, chosen from "
-        f"{manifest['entered']:,} records of the pool `{_line(pool['name'])}` by curate {manifest['version']}.\n",
+        f"{_holds(manifest, shards)} in {len(shards)} {format} shards, in shuffled order, chosen from "
+        f"{_entered(manifest)} of the pool `{_line(pool['name'])}` by curate {manifest['version']}.\n",
         f"## Licence\n\n{_licence(pool)}\n",
-        "## How they were chosen\n\n" + _funnel(manifest),
-        "## Captions and synthetic columns\n\n" + _captions(manifest) + _synthetic(manifest),
+        *([f"## Sources\n\n{_sources(manifest)}\n"] if documents else []),
+        "## How they were chosen\n\n" + (_funnel_by_kind if documents else _funnel)(manifest),
+        f"## {texts}",
         "## Images\n\n" + _images(manifest),
         "## Models\n\n" + _models(manifest),
         f"## Load\n\n```python\n{_load(format, shards)}\n```\n\n`sha256sum --check SHA256SUMS` checks the shards.\n",
@@ -68,17 +91,58 @@ def dataset_card(manifest: Mapping[str, Any], format: str) -> str:
 
 
 def _front(manifest: Mapping[str, Any], format: str, samples: int) -> dict[str, Any]:
-    """The YAML that the Hub reads. A beton is no format of its, so it gets no config."""
+    """The YAML that the Hub reads. A format that it cannot load by itself gets no config."""
     licence = manifest["pool"].get("licence")
     front: dict[str, Any] = {"pretty_name": _line(manifest["run"]), "license": "other"}
     front["license_name"] = _line(licence) if licence else "see-sources"
     front["size_categories"] = [next((name for limit, name in SIZES if samples < limit), "10B<n<100B")]
-    front["task_categories"] = ["image-to-text", "zero-shot-image-classification"]
-    front["tags"] = ["image-text", "curated", format]
-    pattern = {"webdataset": "*.tar", "parquet": "*.parquet"}.get(format)
+    documents = bool(manifest.get("kinds"))
+    pairs = ["image-to-text", "zero-shot-image-classification"]
+    front["task_categories"] = ["image-text-to-text", "text-generation"] if documents else pairs
+    front["tags"] = ["interleaved" if documents else "image-text", "curated", format]
+    pattern = {"webdataset": "*.tar", "parquet": "*.parquet", "obelics": "*.parquet"}.get(format)
     if pattern:
         front["configs"] = [{"config_name": "default", "data_files": [{"split": "train", "path": pattern}]}]
     return front
+
+
+def _holds(manifest: Mapping[str, Any], shards: list[dict[str, Any]]) -> str:
+    """How much of what is in the shards."""
+    samples = sum(shard["samples"] for shard in shards)
+    if not manifest.get("kinds"):
+        return f"{samples:,} image-text pairs"
+    total: Counter[str] = Counter()
+    for shard in shards:
+        total.update(shard.get("counts", {}))
+    held = f"{samples:,} documents with {total['texts']:,} texts and {total['images']:,} images"
+    if "tokens" not in total:
+        return held
+    empty = total["padding"] / max(1, total["tokens"] + total["padding"])
+    return (
+        f"{held}, {total['tokens']:,} tokens ({total['placeholders']:,} of them hold an image's place; {empty:.2%} of all "
+        f"places are empty; {total['documents_cut']:,} documents are cut) in {total['sequences']:,} sequences"
+    )
+
+
+def _entered(manifest: Mapping[str, Any]) -> str:
+    kinds = manifest.get("kinds")
+    return f"{kinds['document']['entered']:,} documents" if kinds else f"{manifest['entered']:,} records"
+
+
+def _sources(manifest: Mapping[str, Any]) -> str:
+    """What was read: the units of the source, by name; a card travels, a folder does not."""
+    units = [_line(str(shard["unit"]).rstrip("/").rsplit("/", 1)[-1]) for shard in manifest["pool"]["shards"]]
+    more = f", and {len(units) - SOURCES:,} more" if len(units) > SOURCES else ""
+    step = _line(str(manifest["recipe"].get("pool", {}).get("step", "")))
+    return f"Read by `{step}`: " + ", ".join(f"`{unit}`" for unit in units[:SOURCES]) + more + "."
+
+
+def _texts(manifest: Mapping[str, Any]) -> str:
+    nodes = ", ".join(f"`{_line(name)}`" for name in (manifest["recipe"].get("export") or {}).get("node_meta", ()))
+    said = "Paragraphs, headings, list items and tables as the page has them, one node each, in reading order; of an image "
+    return (
+        f"{said}its alt text and its caption where the page has one.{f' With each node: {nodes}.' if nodes else ''}\n"
+    )
 
 
 def _licence(pool: Mapping[str, Any]) -> str:
@@ -97,12 +161,38 @@ def _funnel(manifest: Mapping[str, Any]) -> str:
     return "\n".join([*lines, f"| **kept** | | **{manifest['kept']:,}** |"]) + "\n"
 
 
+def _funnel_by_kind(manifest: Mapping[str, Any]) -> str:
+    """The same with a column for each kind of row. A node goes with its document, by the rule that drops that."""
+    kinds = manifest["kinds"]
+    thresholds = {rule["label"]: rule["threshold"] for rule in manifest["rules"]}
+    names = list(dict.fromkeys([*thresholds, *(name for one in kinds.values() for name in one["dropped"])]))
+    failed: Counter[str] = Counter()
+    for one in kinds.values():
+        failed.update(one["failed"])
+    causes = [cause for cause, _ in sorted(failed.items(), key=lambda item: (-item[1], item[0]))]
+    head = ["rule", "setting", *(f"{kind}s" for kind in kinds)]
+    rows = [["entered", "", *(f"{one['entered']:,}" for one in kinds.values())]]
+    rows += [[_cell(name), _cell(thresholds.get(name, "")), *_minus(kinds, "dropped", [name])] for name in names]
+    rows += [[f"failed: {_cell(cause)}", "", *_minus(kinds, "failed", [cause])] for cause in causes[:CAUSES]]
+    rows += [["failed otherwise", "", *_minus(kinds, "failed", causes[CAUSES:])]] if causes[CAUSES:] else []
+    rows.append(["**kept**", "", *(f"**{one['kept']:,}**" for one in kinds.values())])
+    lines = [head, ["---", "---", *(["---:"] * len(kinds))], *rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in lines) + "\n"
+
+
+def _minus(kinds: Mapping[str, Any], fate: str, reasons: Sequence[str]) -> list[str]:
+    """For each kind of row how many have that fate for one of these reasons."""
+    return [f"−{sum(one[fate].get(reason, 0) for reason in reasons):,}" for one in kinds.values()]
+
+
 def _captions(manifest: Mapping[str, Any]) -> str:
-    """How `text` was chosen, from the recipe's weights."""
+    """How `text` was chosen, from the recipe's weights, and what of it is synthetic."""
     chosen = (manifest["recipe"].get("export") or {}).get("captions") or {"text": 1.0}
     total = sum(chosen.values())
     parts = ", ".join(f"`{_line(name)}` for {weight / total:.0%}" for name, weight in chosen.items())
-    return f"`text` is drawn per sample: {parts}; `caption_source` names the column it came from. "
+    return (
+        f"`text` is drawn per sample: {parts}; `caption_source` names the column it came from. {_synthetic(manifest)}"
+    )
 
 
 def _synthetic(manifest: Mapping[str, Any]) -> str:
