@@ -12,6 +12,7 @@ from stages.html.markup import attributes, plain, tokens
 from stages.html.media import Attributes, absolute, image_source, is_valid, shown_size
 from stages.html.node import Node, Region
 from stages.html.obelics_dom import BREAK
+from stages.html.walk import DEEPEST
 
 _GAPS: Final = ("", " ", "\n", "\n\n")
 """What stands between two texts, the strongest last."""
@@ -25,26 +26,22 @@ _REGIONS: Final[dict[str, Region]] = {"main": "main", "aside": "aside"}
 
 @dataclass(slots=True)
 class _Block:
-    """An element of the simplified tree, and the elements that it stands in."""
+    """An element of the simplified tree. `silent`: what stands in it is not read."""
 
     tag: str
     region: Region | None = None
-    parent: _Block | None = None
-    number: int = 0
+    path: str = ""
     silent: bool = False
+    depth: int = 0
     children: int = 0
 
     def child(self, tag: str) -> _Block:
-        block = _Block(tag, _REGIONS.get(tag, self.region), self, self.children, self.silent or tag in _PLAYERS)
+        region, silent = _REGIONS.get(tag, self.region), self.silent or tag in _PLAYERS
+        if tag in {"html", "body"}:
+            return _Block(tag)
+        path = f"{self.path}.{self.children}".lstrip(".") if self.depth < DEEPEST else self.path
         self.children += 1
-        return block
-
-    def path(self) -> str:
-        numbers, block = [], self
-        while block.parent is not None and block.tag != "body":
-            numbers.append(str(block.number))
-            block = block.parent
-        return ".".join(reversed(numbers))
+        return _Block(tag, region, path, silent, self.depth + 1)
 
 
 @dataclass(slots=True)
@@ -77,7 +74,7 @@ class _Run:
         for piece in bytes(self.text).split(b"\n\n"):
             if text := piece.decode():
                 block = self.blocks[bisect_right(self.starts, start) - 1]
-                nodes.append(Node("text", text, block.tag, block.region, block.path()))
+                nodes.append(Node("text", text, block.tag, block.region, block.path))
             start += len(piece) + 2
         nodes = [node for node in nodes if node.text and node.text.strip()]
         if nodes:
@@ -125,7 +122,7 @@ def _image(said: Attributes, block: _Block, page_url: str) -> Node | None:
     if not is_valid(url):
         return None
     width, height = _pixels(said.get("width")), _pixels(said.get("height"))
-    return Node("image", said.get("alt") or None, "img", block.region, block.path(), url, width=width, height=height)
+    return Node("image", said.get("alt") or None, "img", block.region, block.path, url, width=width, height=height)
 
 
 def _pixels(value: str | None) -> int | None:

@@ -37,12 +37,10 @@ class _Element:
     tag: str
     markup: str
     children: list[_Element | str] = field(default_factory=list)
+    stays: bool = True
 
     def elements(self) -> list[_Element]:
         return [child for child in self.children if isinstance(child, _Element)]
-
-    def has_text(self) -> bool:
-        return any(isinstance(child, str) and plain(child).strip() for child in self.children)
 
 
 def parse(html: str) -> str:
@@ -131,19 +129,16 @@ def _tidy(top: _Element) -> None:
     for element in order:  # it grows: parents stand before their children
         order.extend(element.elements())
     for element in reversed(order):
-        element.children = [child for child in element.children if isinstance(child, str) or _has_content(child)]
+        element.children = [child for child in element.children if isinstance(child, str) or child.stays]
         inside = element.elements()
-        if len(inside) == 1 and inside[0].tag == element.tag and not element.has_text():
+        has_text = any(isinstance(child, str) and plain(child).strip() for child in element.children)
+        if element.tag in _MEDIA:
+            source = image_source if element.tag == "img" else player_source
+            element.stays = source(attributes(element.markup)) is not None
+        else:
+            element.stays = bool(inside) or has_text or element.tag == "html"
+        if len(inside) == 1 and inside[0].tag == element.tag and not has_text:
             element.markup, element.children = inside[0].markup, inside[0].children
-
-
-def _has_content(element: _Element) -> bool:
-    """Of an element whose children are tidy already."""
-    if element.tag == "img":
-        return image_source(attributes(element.markup)) is not None
-    if element.tag in _MEDIA:
-        return player_source(attributes(element.markup)) is not None
-    return bool(element.elements()) or element.has_text() or element.tag == "html"
 
 
 def _write(top: _Element) -> list[str]:
