@@ -7,12 +7,18 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
+from curate.errors import SampleError
+from stages.html.elements import RULES
+from stages.html.encoding import decode
 from stages.html.markup import attributes, plain, tokens
 from stages.html.media import Attributes, absolute, image_source, is_valid, shown_size
-from stages.html.node import Node, Region
-from stages.html.obelics_dom import BREAK
-from stages.html.walk import DEEPEST
+from stages.html.node import Node, Page, Region
+from stages.html.obelics_dom import BREAK, parse, simplify
+from stages.html.page import LARGEST
+from stages.html.urls import Resolver
+from stages.html.walk import DEEPEST, Walk
 
 _GAPS: Final = ("", " ", "\n", "\n\n")
 """What stands between two texts, the strongest last."""
@@ -81,6 +87,39 @@ class _Run:
             nodes[0].text = (nodes[0].text or "").lstrip()
             nodes[-1].text = (nodes[-1].text or "").rstrip()
         return nodes
+
+
+def extract(html: bytes, url: str, charset: str | None = None) -> Page:
+    """The page as OBELICS reads it: joined by empty lines, the texts between two images are one text of OBELICS.
+
+    `url`: where it was. `charset`: as its Content-Type says. Title and languages are those of the default extraction.
+    docs/methods/obelics-extraction.md says what is lost.
+
+    Raises:
+        SampleError: it is larger than the default extraction reads, its URL is malformed, or its tree is too large, too
+            deep or too slow to build.
+        MissingExtra: resiliparse is not installed.
+    """
+    if len(html) > LARGEST:
+        raise SampleError(f"HTML: {len(html)} bytes; at most {LARGEST} are read")
+    try:
+        urlsplit(url)
+    except ValueError as error:
+        raise SampleError(f"HTML: the page's URL is malformed: {error}") from error
+    text, codec = decode(html, charset)
+    tree = parse(text)
+    page = Walk(RULES)
+    page.read(tokens(tree.partition("<body")[0]))
+    resolver = Resolver(url, page.head.get("base"))
+    return Page(
+        url=url,
+        title=page.head.get("title", "").replace(BREAK, " "),
+        language=page.head.get("language"),
+        nodes=list(nodes_of(simplify(tree), url)),
+        charset=codec,
+        canonical=resolver.link(page.head.get("canonical")),
+        alternates={language: found for language, raw in page.alternates.items() if (found := resolver.link(raw))},
+    )
 
 
 def nodes_of(tree: str, page_url: str) -> Iterator[Node]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from stages.html import page
 from stages.html.node import Page
 
 WHOLE: Final = frozenset({"pre", "table", "textarea"})
@@ -53,12 +54,17 @@ def _ends(text: str, mark: int, after: int, stop: str) -> bool:
     return stop != "." or (len(word) != 1 and word not in ABBREVIATIONS)
 
 
-def by_sentence(page: Page) -> Page:
+def extract(html: bytes, url: str, charset: str | None = None) -> Page:
+    """The default extraction (`stages.html.page.extract`, which says what it raises), with a node for each sentence."""
+    return by_sentence(page.extract(html, url, charset))
+
+
+def by_sentence(whole: Page) -> Page:
     """The page with a node for each sentence, at its paragraph's place."""
     nodes = []
-    for node in page.nodes:
+    for node in whole.nodes:
         if node.kind == "text" and node.text and node.tag not in WHOLE:
             nodes += [replace(node, text=sentence) for sentence in sentences(node.text)]
         else:
             nodes.append(node)
-    return replace(page, nodes=nodes)
+    return replace(whole, nodes=nodes)

@@ -22,7 +22,7 @@ from stages.ingest.tar import MAX_IMAGE
 
 MISSING = "missing image: "
 
-Mode = Literal["default", "obelics"]
+Mode = Literal["default", "obelics", "mmc4"]
 
 
 class WebSource(Source):
@@ -31,7 +31,8 @@ class WebSource(Source):
     documents: ClassVar[bool] = True
 
     mode: Mode = Field(
-        default="default", description="how a page is cut into nodes: stages.html.page, or as OBELICS does"
+        default="default",
+        description="how a page is cut into nodes: stages.html.page, the same by sentence (mmc4), or as OBELICS does",
     )
     images: Literal["archive", "folder", "download"] = Field(
         default="archive", description="where images are: with the pages, in `folder`, or on the web"
@@ -40,7 +41,7 @@ class WebSource(Source):
         default=None, description="local folder of images: http://host/a/b.png is host/a/b.png, as wget mirrors"
     )
     download: Downloads = Field(default=Downloads(), description="limits and manners of `images: download`")
-    max_page_megabytes: float = Field(default=32, gt=0, le=256, description="larger pages fail")
+    max_page_megabytes: float = Field(default=16, gt=0, description="larger pages fail")
 
     @model_validator(mode="after")
     def _check_folder(self) -> Self:
@@ -93,6 +94,10 @@ def extractor(mode: Mode) -> Extract:
         from stages.html import obelics
 
         return obelics.extract
+    if mode == "mmc4":
+        from stages.html import sentences
+
+        return sentences.extract
     from stages.html import page
 
     return page.extract
