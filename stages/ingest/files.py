@@ -157,11 +157,11 @@ def reading(path: str) -> Iterator[BinaryIO]:
                 yield file
 
 
-def read_inside(root: str, path: str, limit: int) -> bytes:
+def read_inside(root: str, path: str, limit: int, what: str = "image") -> bytes:
     """A file below the folder `root` (a real path). Raises `Refused`: missing, outside, no plain file, too large."""
     full = os.path.join(root, path)
     if "\0" in path or not os.path.exists(full):
-        raise Refused(f"missing image: {path}")
+        raise Refused(f"missing {what}: {path}")
     real = os.path.realpath(full)
     if os.path.commonpath([root, real]) != root:
         raise Refused(f"refused: {path} leads out of the folder")

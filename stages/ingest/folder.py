@@ -54,7 +54,7 @@ class Folder(Source):
 
     def units(self) -> list[Unit]:
         """One unit per `samples_per_shard` records; its stamp covers paths, sizes, times and rows of the table."""
-        stats = _walk(self.path)
+        stats = walk(self.path)
         entries = _entries(stats, self._table())
         if not entries:
             raise PoolError(f"{self.path}: there is no image here ({', '.join(sorted(IMAGES))}); correct `path`")
@@ -119,10 +119,14 @@ class Folder(Source):
         return words
 
 
-def _walk(root: str) -> Stats:
-    """Everything under the folder that is not hidden; links to folders are listed and not followed."""
+def walk(root: str) -> Stats:
+    """Everything under the folder that is not hidden; links to folders are listed (size -1) and not followed.
+
+    Raises:
+        PoolError: there is no such local folder.
+    """
     if "://" in root:
-        raise PoolError(f"{root}: a folder of images has to be local; copy it here, or make a webdataset of it")
+        raise PoolError(f"{root}: a folder has to be local; copy it here, or name tars of it")
     if not os.path.isdir(root):
         raise PoolError(f"{root}: there is no such folder; correct `path` in the recipe")
     stats: Stats = {}
