@@ -9,7 +9,7 @@ from curate.api import plan as make
 from curate.contracts import Signal
 from curate.funnel import Funnel
 from curate.inspect import open_run
-from curate.planner import Fit, Global, Node, Pass, Phase, Plan, describe
+from curate.planner import Fit, Global, Node, Pass, Phase, Plan, Rule, describe
 from curate.pool import Pool
 from curate.report.visible import shorten, visible
 from curate.storage import Storage, default_root
@@ -23,8 +23,7 @@ def describe_plan(recipe: str, root: str | None, overrides: Sequence[str], plugi
     planned = make(recipe, root, overrides, plugins)
     storage = Storage(root or default_root())
     pool = Pool.open(storage, planned.recipe.pool)
-    rows = sum(shard.usable for shard in pool.shards.values())
-    phases = [_phase(phase, planned, pool, rows) for phase in planned.phases]
+    phases = [_phase(phase, planned, pool) for phase in planned.phases]
     return {
         "recipe": planned.recipe.header.name,
         "pool": planned.recipe.pool,
@@ -32,42 +31,50 @@ def describe_plan(recipe: str, root: str | None, overrides: Sequence[str], plugi
         "known_rows": sum(shard.rows for shard in pool.shards.values()),
         "known_shards": len(pool.shards),
         "phases": phases,
-        "rules": [{"label": r.label, "step": describe(r.step), "needs": list(r.step.inputs())} for r in planned.rules],
+        "rules": [_rule(rule) for rule in planned.rules],
         "images_read": sum(any(_reads(step) for step in phase["steps"]) for phase in phases),
         "notes": planned.notes,
         "exports": [describe(exporter) for exporter in planned.recipe.exporters],
     }
 
 
-def _phase(phase: Phase, planned: Plan, pool: Pool, rows: int) -> dict[str, Any]:
+def _phase(phase: Phase, planned: Plan, pool: Pool) -> dict[str, Any]:
     if isinstance(phase, Pass):
-        steps = [_node(node, pool, rows) for node in phase.signals]
+        steps = [_node(node, planned, pool) for node in phase.signals]
         filters = [rule.label for rule in phase.rules] if planned.recipe.header.compute == "needed" else []
         return {"kind": "pass", "steps": steps, "filters_inside": filters}
     if isinstance(phase, Global):
-        return {"kind": "fact", "steps": [_node(phase.node, pool, None)]}
+        return {"kind": "fact", "steps": [_node(phase.node, planned, pool)]}
     assert isinstance(phase, Fit)
     return {"kind": "selection", "steps": [{"label": phase.rule.label, "needs": list(phase.rule.step.inputs())}]}
 
 
-def _node(node: Node, pool: Pool, rows: int | None) -> dict[str, Any]:
+def _rule(rule: Rule) -> dict[str, Any]:
+    found = {"label": rule.label, "step": describe(rule.step), "needs": list(rule.step.inputs())}
+    return found | ({"on": list(rule.kinds)} if rule.kinds else {})
+
+
+def _node(node: Node, planned: Plan, pool: Pool) -> dict[str, Any]:
     found: dict[str, Any] = {
         "label": node.label,
         "step": describe(node.step),
         "needs": list(node.inputs),
         "gives": {name: str(kind) for name, kind in node.step.gives().items()},
     }
+    found |= {"on": list(node.kinds)} if node.kinds else {}
     if isinstance(node.step, Signal):
         found |= {"image": node.step.image, "lane": node.step.lane, "models": list(node.step.models())}
-    if rows is not None:
-        stored = [f for (fp, _), f in pool.facts.items() if fp == node.fingerprint]
-        found |= {"computed": sum(f.computed + f.errors for f in stored), "of": rows}
+    if isinstance(node.step, Signal) and not planned.late(node):  # else it is known only as it runs
+        stored = [facts for (fingerprint, _), facts in pool.facts.items() if fingerprint == node.fingerprint]
+        found["computed"] = sum(facts.computed + facts.errors for facts in stored)
+        found["of"] = sum(shard.usable_of(node.kinds) for shard in pool.shards.values())
     return found
 
 
 def _reads(step: Mapping[str, Any]) -> bool:
     """Whether a described step has images to look at that it does not know yet."""
-    return bool(step.get("image")) and (step["computed"] < step["of"] or not step["of"])
+    known = "computed" in step and step["computed"] >= step["of"] > 0
+    return bool(step.get("image")) and not known
 
 
 def plan_text(plan: dict[str, Any]) -> str:
@@ -82,12 +89,17 @@ def plan_text(plan: dict[str, Any]) -> str:
             state = f"  [{step['computed']:,} of {step['of']:,} computed]" if "computed" in step else ""
             where = f"  ({step['image'] or 'columns'}, {step['lane']})" if "lane" in step else ""
             needs = f" <- {', '.join(step['needs'])}" if step["needs"] else ""
-            lines.append(f"   {step['label']}{where}: {gives}{needs}{state}")
+            lines.append(f"   {step['label']}{where}{_on(step)}: {gives}{needs}{state}")
         for rule in phase.get("filters_inside", []):
             lines.append(f"   spares later steps: {rule}")
-    lines += ["rules, in order:", *[f"   {rule['step']}" for rule in plan["rules"]]]
+    lines += ["rules, in order:", *[f"   {rule['step']}{_on(rule)}" for rule in plan["rules"]]]
     lines += [f"note: {note}" for note in plan["notes"]]
     return "\n".join([*lines, *[f"export {step}" for step in plan["exports"]]])
+
+
+def _on(step: Mapping[str, Any]) -> str:
+    """In a pool of documents: which rows a step is about."""
+    return f" on {', '.join(f'{kind}s' for kind in step['on'])}" if "on" in step else ""
 
 
 def run_text(result: dict[str, Any]) -> str:

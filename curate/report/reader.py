@@ -26,7 +26,7 @@ IN_FOLD: Final = 8
 """So many gone nodes that stand together are folded; of them so many are shown."""
 SIDE, GONE_SIDE = 320, 96
 """Longest sides in pixels of pictures that stayed, and of those that are gone."""
-STYLES: Final = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "li", "pre", "table", "figcaption", "blockquote", "dt"})
+STYLES: Final = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "li", "pre", "table", "figcaption", "blockquote", "dt", "dd"})
 """Elements whose texts look like themselves; all others look like paragraphs."""
 
 
