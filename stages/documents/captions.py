@@ -21,6 +21,7 @@ SPAN: Final = 256
 """Nodes of a container that are looked at: one that has more is no figure."""
 HEADINGS: Final = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 ITEMS: Final = frozenset(("li", "dt", "dd", "th", "tr"))
+TERMS: Final = frozenset(("dt", "dd", "th", "tr"))
 LISTINGS: Final = frozenset(("pre", "table", "textarea", "form", "blockquote"))
 _NUMBER: Final = r"(?:[A-Z]\.)?\d+(?:[.\-–]\d+)*"
 NUMBERED: Final = re.compile(
@@ -203,10 +204,10 @@ def _listed(places: Sequence[Place], low: int, high: int, parent: str) -> bool:
     for i in (low - 1, high):
         if not 0 <= i < len(places) or places[i].image or not places[i].inside(parent):
             continue
-        if places[i].tag in ITEMS:
+        if places[i].tag in TERMS:
             return True
         child = places[i].child(parent)
-        if places[i].path != child and places[i].tag not in HEADINGS:
+        if places[i].path != child and places[i].tag not in HEADINGS | LISTINGS | {"li"}:
             begin, end = _extent(places, i, child)
             if not any(place.image for place in places[max(0, begin) : end]):
                 return True
