@@ -130,11 +130,12 @@ def _entered(manifest: Mapping[str, Any]) -> str:
 
 
 def _sources(manifest: Mapping[str, Any]) -> str:
-    """What was read: the units of the source, by name; a card travels, a folder does not."""
-    units = [_line(str(shard["unit"]).rstrip("/").rsplit("/", 1)[-1]) for shard in manifest["pool"]["shards"]]
-    more = f", and {len(units) - SOURCES:,} more" if len(units) > SOURCES else ""
+    """What was read: archives or folders by name; a card travels, a folder does not."""
+    units = [str(shard["unit"]).rstrip("/0123456789") for shard in manifest["pool"]["shards"]]  # without its part
+    names = list(dict.fromkeys(_line(unit.rsplit("/", 1)[-1]) for unit in units))
+    more = f", and {len(names) - SOURCES:,} more" if len(names) > SOURCES else ""
     step = _line(str(manifest["recipe"].get("pool", {}).get("step", "")))
-    return f"Read by `{step}`: " + ", ".join(f"`{unit}`" for unit in units[:SOURCES]) + more + "."
+    return f"Read by `{step}`: " + ", ".join(f"`{name}`" for name in names[:SOURCES]) + more + "."
 
 
 def _texts(manifest: Mapping[str, Any]) -> str:
