@@ -23,8 +23,6 @@ FIRST = 1 << 16
 MAX_HEAD = 1 << 15
 """Bytes of a record's own header."""
 WINDOW = 1 << 20
-STEP = 64
-"""Bytes of a damaged member that are unpacked at once: what stands before the damage is had up to so many bytes."""
 
 BLANK = b"\r\n\r\n"
 """Ends a record's header, and the record."""
@@ -266,16 +264,16 @@ def _gap(source: _Watched, start: int, end: int) -> Record:
 
 
 def _opening(source: _Watched, at: int) -> bytes:
-    """What can be unpacked of a damaged gzip member."""
-    member, opening, packed = zlib.decompressobj(31), b"", source.at(at, FIRST)
+    """What can be unpacked of a damaged gzip member, byte by byte, so that all before the damage is had."""
+    member, opening, packed = zlib.decompressobj(31), bytearray(), source.at(at, FIRST)
     try:
-        for start in range(0, len(packed) if source.packed else 0, STEP):
-            opening += member.decompress(packed[start : start + STEP], FIRST - len(opening) + 1)
+        for byte in range(len(packed) if source.packed else 0):
+            opening += member.decompress(packed[byte : byte + 1])
             if member.eof or len(opening) > FIRST:
                 break
     except zlib.error:
         pass
-    return opening if opening.startswith(b"WARC/") else b""
+    return bytes(opening) if opening.startswith(b"WARC/") else b""
 
 
 def _damaged(record: Record) -> Record:
