@@ -147,7 +147,7 @@ def truths(archives: Sequence[Path], labeller: Labeller) -> dict[str, list[Truth
 def compare(rows: Sequence[Mapping[str, Any]], truth: Mapping[str, Sequence[Truth]]) -> Counter[str]:
     """What became of the labelled images: rows of a run (`COLUMNS`, in order) against pages' labels.
 
-    Of equal file names on one page the first row is the first image, and so on. `lost`: content that the extraction did not see;
+    Of equal file names on one page the first row is the first image, and so on. `lost`: content that was not extracted;
     `unlabelled`: rows that are no <img>.
     """
     pages = {(row["shard"], row["row"]): row["url"] for row in rows if row["kind"] == DOCUMENT}
@@ -188,7 +188,7 @@ def _judged(label: Truth, row: Mapping[str, Any] | None) -> list[str]:
 def measure(archives: Sequence[Path], root: Path, labeller: Labeller, pool: str) -> Counter[str]:
     """Run the recipe on the archives and compare."""
     names = ",".join(str(path) for path in archives)
-    overrides = [f"pool.name={pool}", f"pool.path=[{names}]", "export=null", "max_failed=1"]
+    overrides = [f"pool.name={pool}", f"pool.path=[{names}]", "export.formats=[]", "max_failed=1"]
     summary = curate.run(RECIPE, root=str(root), executor="inline", overrides=overrides, name=pool, quiet=True)
     table = open_run(summary["run"], str(root)).table(*COLUMNS)
     return compare(table.to_pylist(), truths(archives, labeller))
