@@ -103,6 +103,12 @@ def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return curate.open_run(result["run"])
 
 
+@pytest.fixture(scope="session")
+def hostile_texts() -> tuple[str, ...]:
+    """What a page may say to take the report over."""
+    return HOSTILE
+
+
 Measure = Callable[..., Any]
 
 
