@@ -1,6 +1,8 @@
-"""A small finished run over a folder of drawings: what a notebook is executed on."""
+"""Small finished runs, over a folder of drawings and over the embedded pages: what notebooks are executed on."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 import yaml
@@ -39,6 +41,31 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> str:
         ],
     }
     path = root / "drawings.yaml"
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False))
+    return str(curate.run(path, root=str(root / "root"), executor="inline", quiet=True)["run"])
+
+
+@pytest.fixture(scope="session")
+def finished_documents(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder of a run over the embedded pages: icons, short texts and pages with few images are dropped."""
+    root = tmp_path_factory.mktemp("documents")
+    archives = Path(__file__).parents[2] / "manifests" / "sample" / "documents" / "*.warc.gz"
+    recipe = {
+        "name": "pages",
+        "compute": "all",
+        "pool": {"step": "stages.ingest.warc.Warc", "path": str(archives)},
+        "signals": [
+            {"step": "stages.signals.text.CaptionStats", "on": "text"},
+            {"step": "stages.signals.image.Header"},
+        ],
+        "facts": [{"step": "stages.documents.counts.Counts"}],
+        "select": [
+            {"step": "filters.thresholds.Within", "name": "icon", "column": "width", "min": 60},
+            {"step": "filters.thresholds.Within", "name": "short text", "column": "caption_words", "min": 5},
+            {"step": "filters.thresholds.Within", "name": "few images", "column": "document_images", "min": 3},
+        ],
+    }
+    path = root / "pages.yaml"
     path.write_text(yaml.safe_dump(recipe, sort_keys=False))
     return str(curate.run(path, root=str(root / "root"), executor="inline", quiet=True)["run"])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from pathlib import Path
 
 import nbformat
@@ -9,6 +11,7 @@ import pytest
 from nbclient import NotebookClient
 
 import curate
+from curate.reading import read_document
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -22,13 +25,24 @@ def outputs(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
     return [output.data[kind] for output in found if kind in output.get("data", {})]
 
 
+def execute(name: str, variable: str, run: str) -> nbformat.NotebookNode:
+    """A notebook with its outputs, executed where it lies on the run that a variable of the environment names."""
+    notebook = nbformat.read(FOLDER / name, as_version=4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(variable, run)
+        return NotebookClient(notebook, timeout=200, resources={"metadata": {"path": str(FOLDER)}}).execute()
+
+
 @pytest.fixture(scope="module")
 def executed(finished: str) -> nbformat.NotebookNode:
-    """The first notebook with its outputs, executed where it lies."""
-    notebook = nbformat.read(FOLDER / "01_inspect_a_run.ipynb", as_version=4)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CURATE_NOTEBOOK_RUN", finished)
-        return NotebookClient(notebook, timeout=200, resources={"metadata": {"path": str(FOLDER)}}).execute()
+    """The first notebook with its outputs."""
+    return execute("01_inspect_a_run.ipynb", "CURATE_NOTEBOOK_RUN", finished)
+
+
+@pytest.fixture(scope="module")
+def documents(finished_documents: str) -> nbformat.NotebookNode:
+    """The notebook of documents with its outputs."""
+    return execute("02_documents.ipynb", "CURATE_NOTEBOOK_DOCUMENTS", finished_documents)
 
 
 def test_there_are_notebooks() -> None:
@@ -62,3 +76,37 @@ def test_it_explains_a_dropped_sample(executed: nbformat.NotebookNode) -> None:
     explained = [text for text in outputs(executed, "text/plain") if "'fate'" in text]
     assert len(explained) == 1
     assert "'fate': 'dropped'" in explained[0] and "'threshold'" in explained[0]
+
+
+def test_documents_are_shown_with_what_is_gone(documents: nbformat.NotebookNode, finished_documents: str) -> None:
+    """One page that is kept and one that is not, with a mark for each node that a rule dropped."""
+    run = curate.open_run(finished_documents)
+    assert str(run.funnel()) in "".join(outputs(documents, "text"))
+    frames = [html.unescape(cell) for cell in outputs(documents, "text/html") if cell.startswith("<iframe sandbox ")]
+    assert len(frames) == 2
+    for frame in frames:
+        (uid,) = re.findall(r'title="uid ([0-9a-f]{32})"', frame)
+        document = read_document(run, uid)
+        gone = [node for node in document.nodes if not node.stayed]
+        assert frame.count("short text: caption_words=") <= sum(node.rule == "short text" for node in gone)
+        assert gone and frame.count('class="node gone"') > 0
+        assert f"{document.entry.text}</b>" in frame.replace("&amp;", "&")
+    assert "few images: document_images=" in frames[1]
+
+
+def test_what_if_on_a_node_rule_agrees_with_the_run(documents: nbformat.NotebookNode, finished_documents: str) -> None:
+    run = curate.open_run(finished_documents)
+    printed = "".join(outputs(documents, "text"))
+    for words in (2.5, 10):
+        funnel = run.whatif([f"select.1.min={words}"])
+        kept = "  ".join(f"{kind} {one.kept:>6,}" for kind, one in funnel.kinds.items())
+        assert f"min={words:<8.4g} dropped by it {funnel.dropped['short text']:>6,}  kept: {kept}" in printed
+
+
+def test_documents_have_tables_pictures_and_fates(documents: nbformat.NotebookNode) -> None:
+    tables = [cell for cell in outputs(documents, "text/html") if "<table" in cell and "<iframe" not in cell]
+    assert len(tables) >= 2  # why images are gone, and hosts
+    assert any("python-skimage-doc.example" in table for table in tables)
+    assert len(outputs(documents, "image/png")) == 2  # a grid and a curve
+    (explained,) = (text for text in outputs(documents, "text/plain") if "'fate'" in text)
+    assert "'place':" in explained and "'document':" in explained
