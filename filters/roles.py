@@ -68,6 +68,22 @@ class NotNavigation(Filter):
         return ~card & ~np.isin(columns["region"].astype(str), self.regions)
 
 
+class NotLink(Filter):
+    """Drops texts that are one link from beginning to end: menus, tables of contents, `read more`. Headings stay.
+
+    So do captions: whether what they are about is a card, is `NotNavigation`'s to say.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("link", "tag", "caption_of")
+
+    headings: tuple[str, ...] = Field(default=("h1", "h2", "h3", "h4", "h5", "h6"), description="tags that stay")
+
+    def keep(self, columns: Columns) -> np.ndarray:
+        """A text that leads nowhere stays."""
+        bare = np.array([link is None for link in columns["link"]], bool)
+        return bare | np.isin(columns["tag"].astype(str), self.headings) | (columns["caption_of"] > 0)
+
+
 class NotRepeated(Filter):
     """Drops images, or texts, that are on many pages of their domain: logos, banners, buttons; notices, menus.
 

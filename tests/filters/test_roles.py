@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from filters.roles import NotAdvert, NotIcon, NotNavigation, NotRepeated, NotTracker, shown
+from filters.roles import NotAdvert, NotIcon, NotLink, NotNavigation, NotRepeated, NotTracker, shown
 
 NAN = np.nan
 
@@ -68,3 +68,17 @@ def test_repeated_needs_many_pages_and_a_large_share() -> None:
 )
 def test_adverts(size: tuple[float, float, float, float], to: str | None, kept: bool) -> None:
     assert NotAdvert()(sizes(size) | {"image_leads": np.array([to], object)}).tolist() == [kept]
+
+
+def test_links() -> None:
+    columns = {
+        "link": np.array([None, "http://a.example/", "http://a.example/#part", "http://a.example/"], object),
+        "tag": np.array(["p", "li", "h2", "figcaption"], object),
+        "caption_of": np.array([0, 0, 0, 2]),
+    }
+    assert NotLink()(columns).tolist() == [True, False, True, True]
+
+
+def test_repeated_texts() -> None:
+    columns = {"text_pages": np.array([5, np.nan]), "text_share": np.array([0.5, np.nan])}
+    assert NotRepeated(of="text")(columns).tolist() == [False, True]

@@ -119,7 +119,10 @@ def test_host(url: str | None, expected: str) -> None:
 
 
 def test_texts() -> None:
-    rows = [{"kind": "document", "url": "http://a.example/1"}, {"kind": "text", "parent": 0, "text": "Read more"}]
+    rows: list[dict[str, Any]] = [
+        {"kind": "document", "url": "http://a.example/1"},
+        {"kind": "text", "parent": 0, "text": "Read more"},
+    ]
     rows += [{"kind": "document", "url": "http://a.example/2"}, {"kind": "text", "parent": 2, "text": "Read more"}]
     rows += [{"kind": "text", "parent": 2, "text": "Once"}, {"kind": "document", "url": "http://b.example/"}]
     table: dict[str, Any] = {
