@@ -38,6 +38,41 @@ MANIFEST: dict[str, Any] = {
 }
 
 
+KINDS = {
+    "document": {"entered": 60, "kept": 40, "dropped": {"few images": 20}, "failed": {}},
+    "text": {"entered": 900, "kept": 500, "dropped": {"length": 300, "few images": 100}, "failed": {}},
+    "image": {
+        "entered": 200,
+        "kept": 90,
+        "dropped": {"few images": 60},
+        "failed": {f"cause {i}": 5 for i in range(10)},
+    },
+}
+DOCUMENTS: dict[str, Any] = {
+    **MANIFEST,
+    "kinds": KINDS,
+    "recipe": {"pool": {"step": "stages.ingest.warc.Warc"}, "export": {"node_meta": ["tag"]}},
+    "pool": {"name": "pages", "shards": [{"unit": f"/some/where/{i // 2:02d}.warc.gz/{i:05d}"} for i in range(50)]},
+    "rules": [{"label": "length", "threshold": "min=3"}, {"label": "few images", "threshold": "min=1"}],
+    "exports": {
+        "documents": [
+            {"name": f"{i:08d}.tar", "samples": 20, "counts": {"texts": 250, "images": 45}} for i in range(2)
+        ],
+        "obelics": [{"name": "00000000.parquet", "samples": 40, "counts": {"texts": 500, "images": 90}}],
+        "packed": [
+            {
+                "name": "00000000.arrow",
+                "samples": 40,
+                "counts": {
+                    **{"texts": 500, "images": 90, "sequences": 10, "tokens": 9000, "placeholders": 5760},
+                    **{"padding": 1000, "documents_cut": 3, "texts_cut": 1},
+                },
+            }
+        ],
+    },
+}
+
+
 def front(card: str) -> dict[str, Any]:
     found = yaml.safe_load(card.split("---\n")[1])
     assert isinstance(found, dict)
@@ -85,9 +120,13 @@ def test_nobodys_text_breaks_it(hostile: str) -> None:
     assert headings == [line for line in dataset_card(MANIFEST, "webdataset").splitlines() if line.startswith("## ")]
 
 
-@pytest.mark.parametrize("format", ["webdataset", "ffcv", "parquet"])
+@pytest.mark.parametrize("format", ["webdataset", "ffcv", "parquet", "documents", "obelics", "packed"])
 def test_its_code_is_python(format: str) -> None:
-    code = dataset_card(MANIFEST, format).split("```python\n")[1].split("```")[0]
+    code = (
+        dataset_card(DOCUMENTS if format in DOCUMENTS["exports"] else MANIFEST, format)
+        .split("```python\n")[1]
+        .split("```")[0]
+    )
     compile(code, format, "exec")
 
 
@@ -102,3 +141,36 @@ def test_sha256sum_accepts_the_checksums(tmp_path: Path, records: list[Record]) 
         ["sha256sum", "--check", "SHA256SUMS"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == ["00000000.tar: OK", "00000001.tar: OK"]
+
+
+def test_documents_are_counted_by_kind() -> None:
+    card = dataset_card(DOCUMENTS, "documents")
+    assert "40 documents with 500 texts and 90 images in 2 documents shards" in card
+    assert "chosen from 60 documents of the pool" in card
+    assert "With each node: `tag`." in card
+    assert "`00.warc.gz`, `01.warc.gz`" in card
+    assert "and 5 more" in card
+    assert "/some/where" not in card
+    table = [
+        [cell.strip(" *") for cell in line.split("|")[3:-1]] for line in card.splitlines() if line.startswith("| ")
+    ]
+    assert table[0] == ["documents", "texts", "images"]
+    numbers = [[int(cell.replace("−", "-").replace(",", "")) for cell in row] for row in table[2:]]
+    assert [sum(column) for column in zip(*numbers[:-1], strict=True)] == numbers[-1] == [40, 500, 90]
+
+
+def test_packed_documents_tell_of_their_tokens() -> None:
+    card = dataset_card(DOCUMENTS, "packed")
+    for said in ("9,000 tokens", "5,760 of them hold an image's place", "10.00% of all places", "3 documents are cut"):
+        assert said in card
+    assert front(card)["tags"] == ["interleaved", "curated", "packed"]
+    assert "configs" not in front(card)
+    assert front(dataset_card(DOCUMENTS, "obelics"))["configs"][0]["data_files"][0]["path"] == "*.parquet"
+
+
+def test_many_causes_of_failure_become_one_line() -> None:
+    manifest = copy.deepcopy(DOCUMENTS)
+    manifest["kinds"]["image"]["failed"] = {f"cause {i:02d}": 1 for i in range(50)}
+    card = dataset_card(manifest, "obelics")
+    assert "| failed otherwise |  | −0 | −0 | −40 |" in card
+    assert card.count("| failed: ") == 10

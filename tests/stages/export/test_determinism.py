@@ -9,10 +9,15 @@ from pathlib import Path
 import pytest
 
 from curate.contracts import Exporter, Record
+from stages.export.documents.obelics import ObelicsParquet
+from stages.export.documents.packed import Packed
+from stages.export.documents.webdataset import Webdataset as Documents
 from stages.export.ffcv import Ffcv
 from stages.export.parquet import Parquet
 from stages.export.webdataset import Webdataset
+from tests.stages.export.documents.pages import documents
 
+OF_DOCUMENTS = [Documents(), Documents(max_side=32), ObelicsParquet(), Packed(length=128)]
 EXPORTERS = [Webdataset(), Webdataset(max_side=32), Ffcv(), Ffcv(write_mode="jpg"), Parquet()]
 
 
@@ -28,6 +33,13 @@ def test_twice(tmp_path: Path, records: list[Record], exporter: Exporter) -> Non
     assert digest(exporter, records[::-1], tmp_path / "third") != first
 
 
+@pytest.mark.parametrize("exporter", OF_DOCUMENTS, ids=lambda e: f"{e.format}-{e.model_dump(exclude_defaults=True)}")
+def test_documents_twice(tmp_path: Path, exporter: Exporter) -> None:
+    first = digest(exporter, documents(), tmp_path / "first")
+    assert digest(exporter, documents(), tmp_path / "another name") == first
+    assert digest(exporter, documents()[::-1], tmp_path / "third") != first
+
+
 @pytest.mark.parametrize(
     "exporters",
     [
@@ -39,4 +51,11 @@ def test_in_another_process(tmp_path: Path, records: list[Record], exporters: li
     mine = [digest(e, records, tmp_path / f"{i}") for i, e in enumerate(exporters)]
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         jobs = [(e, records, tmp_path / f"other {i}") for i, e in enumerate(exporters)]
+        assert pool.starmap(digest, jobs) == mine
+
+
+def test_documents_in_another_process(tmp_path: Path) -> None:
+    mine = [digest(e, documents(), tmp_path / f"{i}") for i, e in enumerate(OF_DOCUMENTS)]
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        jobs = [(e, documents(), tmp_path / f"other {i}") for i, e in enumerate(OF_DOCUMENTS)]
         assert pool.starmap(digest, jobs) == mine

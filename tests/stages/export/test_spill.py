@@ -10,8 +10,9 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from curate.contracts import NodeRecord
 from stages.export.shuffle import ShardPlan, histogram, order_key
-from stages.export.spill import SPILL, SpillRow, gather, read_spill, write_spill
+from stages.export.spill import SPILL, SpillNode, SpillRow, gather, read_spill, write_spill
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 SAMPLES = st.lists(st.tuples(st.binary(min_size=16, max_size=16), st.integers(0, 3), st.binary(max_size=30), TEXT))
@@ -79,3 +80,34 @@ def test_equal_rows_give_equal_bytes(tmp_path: Path) -> None:
     write_spill(rows, plan, tmp_path / "a.arrow")
     write_spill(rows, plan, tmp_path / "b.arrow")
     assert (tmp_path / "a.arrow").read_bytes() == (tmp_path / "b.arrow").read_bytes()
+
+
+NODES = st.lists(
+    st.tuples(st.booleans(), st.binary(min_size=16, max_size=16), TEXT, st.binary(max_size=30)), max_size=4
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(documents=st.lists(NODES, max_size=8))
+def test_documents_keep_their_nodes(tmp_path: Path, documents: list[list[tuple[bool, bytes, str, bytes]]]) -> None:
+    rows = rows_of([(bytes([i]) * 16, 0, b"", str(i)) for i in range(len(documents))])
+    made = [
+        [
+            SpillNode("image" if image else "text", uid, text, blob, "png", json.dumps({"t": text}))
+            for image, uid, text, blob in nodes
+        ]
+        for nodes in documents
+    ]
+    rows = [row._replace(nodes=nodes) for row, nodes in zip(rows, made, strict=True)]
+    plan = ShardPlan.from_histogram(histogram(np.array([row.order for row in rows], np.uint64)), 3)
+    write_spill(rows, plan, tmp_path / "a.arrow")
+    found: dict[str, tuple[NodeRecord, ...]] = {}
+    for shard in range(len(plan.counts)):
+        with (tmp_path / "a.arrow").open("rb") as file:
+            found |= {record.uid: record.nodes for record in gather([read_spill(file, shard)], shard)}
+    assert set(found) == {row.uid.hex() for row in rows}
+    for row in rows:
+        came = [
+            (n.kind, bytes.fromhex(n.uid), n.text, n.image, n.ext, json.dumps(n.meta)) for n in found[row.uid.hex()]
+        ]
+        assert came == list(row.nodes)
