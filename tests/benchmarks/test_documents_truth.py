@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks.documents_truth import Truth, docbook, grass, page_truth, sphinx
+from typing import Any
+
+from benchmarks.documents_truth import Truth, compare, docbook, grass, line, page_truth, sphinx
 
 FIGURE = b"""<body><div class="navheader"><a><img src="images/prev.png"></a></div>
 <div class="figure"><p class="title"><b>Figure 1.  Two views</b></p><div class="figure-contents">
@@ -28,3 +30,29 @@ def test_sphinx_and_grass() -> None:
     html = b"""<img src="grass_logo.png"><dt><img src="icons/a.png"></dt><ul class="img-list"><img src="b.png"></ul>
     <img src=c.png>"""
     assert [t.role for t in page_truth(html, "http://x/", grass)] == ["navigation", "icon", "navigation", "content"]
+
+
+def test_ledger_against_truth() -> None:
+    page, base = "http://x.example/d/page.html", "http://x.example/d/"
+    truth = {page: page_truth(FIGURE, page, docbook)}
+    nodes: list[dict[str, Any]] = [
+        {"url": f"{base}images/prev.png", "fate": "dropped"},
+        {
+            "url": f"{base}a.png",
+            "fate": "kept",
+            "image_caption": "From the left",
+            "figure_caption": "Figure 1. Two views",
+        },
+        {"url": f"{base}b.png", "fate": "dropped", "image_caption": "Wrong"},
+        {"url": f"{base}c.png", "fate": "kept"},
+        {"url": None, "fate": "kept"},
+    ]
+    same = {"kind": "image", "shard": 0, "parent": 0, "image_caption": None, "figure_caption": None}
+    rows = [{"kind": "document", "shard": 0, "row": 0, "url": page}]
+    rows += [same | node | {"row": 1 + i} for i, node in enumerate(nodes)]
+    counts = compare(rows, truth)
+    assert (counts["images"], counts["content"], counts["taken"], counts["found"]) == (4, 2, 2, 1)
+    assert (counts["captioned right"], counts["captioned wrong"], counts["unlabelled"]) == (1, 1, 1)
+    assert line("x", counts).split()[-4:] == ["0.5000", "0.5000", "0.5000", "-"]
+    assert compare(rows[:1], truth)["lost"] == 2
+    assert compare([rows[0], {**rows[1], "fate": "failed"}], truth)["broken"] == 1
