@@ -6,6 +6,7 @@ step resolves only inside the project or inside packages that the operator names
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from curate.errors import CurateError, RecipeError
 from stages.export.blur import Blur, listed
 
 Path_ = tuple[str | int, ...]
+BOOL = "tag:yaml.org,2002:bool"
 
 
 class Export(BaseModel):
@@ -101,7 +103,8 @@ class Recipe:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice."""
+    """Safe YAML that refuses a key given twice, and in which, as in YAML 1.2, only `true` and `false` are truth values: `on`
+    is a field, and `no` a language."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
@@ -115,6 +118,13 @@ class _Loader(yaml.SafeLoader):
                 )
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != BOOL]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(BOOL, re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
 def find_recipe(name: str) -> Path:
@@ -293,7 +303,7 @@ def override(data: dict[str, Any], assignment: str) -> None:
     if not separator:
         raise RecipeError(f"--set {assignment!r}: write it as path.to.field=value")
     try:
-        parsed = yaml.safe_load(value)
+        parsed = yaml.load(value, Loader=_Loader)
     except yaml.YAMLError as error:
         raise RecipeError(f"--set {assignment!r}: the value is no YAML: {error}") from error
     *parents, last = path.split(".")

@@ -87,3 +87,11 @@ def test_labels_are_unique(write_recipe: Callable[..., Path]) -> None:
         "filters.text.CaptionLength#2",
         "mine",
     ]
+
+
+def test_only_true_and_false_are_truth_values_so_no_is_a_language(write_recipe: Callable[..., Path]) -> None:
+    path = write_recipe()
+    text = path.read_text() + "- step: filters.text.Language\n  keep: [no, en]\n"
+    path.write_text(text.replace("signals:\n", "signals:\n- step: stages.signals.text.Language\n"))
+    assert load_recipe(path).data["select"][-1]["keep"] == ["no", "en"]
+    assert load_recipe(path, ["select.2.keep=no"]).data["select"][-1]["keep"] == "no"
