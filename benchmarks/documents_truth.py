@@ -1,6 +1,6 @@
 """How well content images of real manuals are found, and their captions, against what the manuals' class names tell.
 
-    python -m benchmarks.documents_truth [--root DIR] [NAME...]
+    python -m benchmarks.documents_truth [--root DIR] [--set select.1.min_side=0 ...] [NAME...]
 
 Runs manifests/documents/images.yaml on the archives that `make data` writes (ROOT/data/manuals) and compares the ledger
 with the truth. That is independent of the extraction: the HTML is parsed here again, and only here class names are looked
@@ -188,10 +188,10 @@ def _judged(label: Truth, row: Mapping[str, Any] | None) -> list[str]:
     return [*names, *(["found"] if taken else []), f"{'captioned' if label.captions else 'bare'} {right}"]
 
 
-def measure(archives: Sequence[Path], root: Path, labeller: Labeller, pool: str) -> Counter[str]:
-    """Run the recipe on the archives and compare."""
+def measure(archives: Sequence[Path], root: Path, labeller: Labeller, pool: str, sets: Sequence[str]) -> Counter[str]:
+    """Run the recipe, changed by `sets`, on the archives and compare."""
     names = ",".join(str(path) for path in archives)
-    overrides = [f"pool.name={pool}", f"pool.path=[{names}]", "export.formats=[]", "max_failed=1"]
+    overrides = [f"pool.name={pool}", f"pool.path=[{names}]", "export.formats=[]", "max_failed=1", *sets]
     summary = curate.run(RECIPE, root=str(root), executor="inline", overrides=overrides, name=pool, quiet=True)
     table = open_run(summary["run"], str(root)).table(*COLUMNS)
     return compare(table.to_pylist(), truths(archives, labeller))
@@ -217,6 +217,7 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.documents_truth", description=__doc__)
     parser.add_argument("--root", type=Path, default=Path(os.environ.get("CURATE_ROOT", "workspace")))
     parser.add_argument("--archives", type=Path, help="folder of the archives; default ROOT/data/manuals")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a change of the recipe")
     parser.add_argument("names", nargs="*", default=list(MANUALS), metavar="NAME")
     asked = parser.parse_args()
     folder = asked.archives or asked.root / "data" / "manuals"
@@ -225,7 +226,7 @@ def main() -> None:
     for name in asked.names:
         archives = sorted(folder.glob(f"{name}.warc.gz"))
         pool = f"truth-{name.replace('-*', '')}"
-        counts = measure(archives, asked.root, MANUALS[name], pool)
+        counts = measure(archives, asked.root, MANUALS[name], pool, asked.set)
         print(line(name, counts, MANUALS[name] not in NOT_TOLD), flush=True)
 
 
