@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -68,12 +68,14 @@ def srcset(text: str) -> list[Candidate]:
     return found
 
 
-def candidates(img: Mapping[str, str], sources: Iterable[str]) -> list[str]:
+def candidates(img: Mapping[str, str], sources: Sequence[str]) -> list[str]:
     """URLs that the markup names for one picture, best first, as written.
 
     The widest of all `srcset` candidates, if widths are given; else the densest, if above 1; else what a script would
     load; else `src`. `sources`: the srcset of each <source> of its <picture>; ties go to the image's own, then by order.
     """
+    if not sources and not any(name.startswith("data-") or name == "srcset" for name in img):
+        return [img["src"]] if img.get("src", "").strip() else []
     listed = [found for name in _SETS if name in img for found in srcset(img[name])]
     offered = [found for text in sources for found in srcset(text)]
     ranked = sorted(listed + offered, key=lambda candidate: candidate[:2], reverse=True)
@@ -138,7 +140,9 @@ def size(img: Mapping[str, str]) -> tuple[int | None, int | None]:
 
 
 def _side(img: Mapping[str, str], style: str, side: str) -> int | None:
-    found = (_STYLE[side].search(style) if style else None) or _LENGTH.fullmatch(img.get(side, ""))
+    found = _STYLE[side].search(style) if style else None
+    if found is None and side in img:
+        found = _LENGTH.fullmatch(img[side])
     return int(found[1]) if found else None
 
 

@@ -10,7 +10,7 @@ _SPACE = "\\t\\n\\f "
 _TOKEN: Final = re.compile(
     r"<(?:(script|style|iframe|noembed|noframes|xmp)[ >].*?(?:</\1>|\Z)"  # the parser left what is inside as it was
     r"|plaintext[ >].*"
-    rf'|(/?)([A-Za-z][^{_SPACE}/>]*+)((?: =?[^{_SPACE}/>=]*+="[^"]*+")*+)>'
+    rf"|(/?)([A-Za-z][^{_SPACE}/>]*+)([^>]*+)>"  # values have &gt; for >, and names cannot have one
     r"|!--.*?(?:-->|\Z)|[!?][^>]*(?:>|\Z))([^<]*+)",
     re.S,
 )

@@ -14,9 +14,9 @@ _BLOCKS: Final = frozenset({"pre", "table", "li", "h1", "h2", "h3", "h4", "h5", 
 
 
 class Table:
-    """An open table. `start`: how many nodes there were before it."""
+    """An open table. `start`, `cell`: how many nodes there were before it, before its current cell."""
 
-    __slots__ = ("captions", "cells", "layout", "outer", "rows", "start", "uncaptioned")
+    __slots__ = ("captions", "cell", "cells", "layout", "outer", "rows", "start", "uncaptioned")
 
     def __init__(self, start: int, uncaptioned: int, outer: Table | None) -> None:
         self.start, self.uncaptioned, self.outer = start, uncaptioned, outer
@@ -24,11 +24,13 @@ class Table:
         self.cells: list[Node] = []
         self.captions: list[str] = []
         self.layout = False
+        self.cell = start
 
-    def add(self, nodes: list[Node]) -> None:
-        """One cell, with what was read in it."""
-        if self.layout:
+    def end_cell(self, nodes: list[Node]) -> None:
+        """One cell has ended: what was read since `cell` is its content."""
+        if self.layout or not self.rows:
             return
+        nodes = nodes[self.cell :]
         texts = [node for node in nodes if node.kind == "text"]
         if len(texts) > 1 or any(node.tag in _BLOCKS or len(node.text or "") > LONGEST_CELL for node in texts):
             self.layout = True

@@ -1,20 +1,23 @@
 """One walk over a page's tokens: what is open, the text that gathers in the current block, the nodes so far.
 
-Here is the mechanism; what each element means stands in `stages.html.elements`. Nothing recurses: the tree's depth is a
-list's length.
+Here is the mechanism; what each element means stands in `stages.html.elements` and `stages.html.pictures`. Nothing
+recurses: the tree's depth is a list's length. A block that only begins and ends a paragraph costs no call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from curate.errors import SampleError
 from stages.html.markup import VOID, Token, collapsed, plain
 from stages.html.node import Node, Region
 
 DEEPEST: Final = 128
 """A path has at most so many numbers: what lies deeper carries its ancestor's."""
+MOST_NODES: Final = 200_000
+"""Of a page; one with more is refused."""
 
 BREAK: Final = "\0"
 """Stands for a <br> among the text; the parser lets no NUL through."""
@@ -23,49 +26,48 @@ _MARKED: Final = frozenset({"li", "p", "div", "article", "section", "blockquote"
 """Texts that take the marker of their list item."""
 _HEADINGS: Final = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 
-
-class Frame:
-    """An open element that matters for what is inside; it begins with what its parent says."""
-
-    __slots__ = (
-        "closing", "data", "depth", "gone", "home", "link", "muted", "parent", "pre", "region", "script", "section",
-        "tag", "void",
-    )  # fmt: skip
-
-    def __init__(self, depth: int, parent: Frame | None) -> None:
-        self.depth, self.parent = depth, parent
-        self.closing: Callable[[Walk, Frame], None] | None = None
-        self.data: Any = None
-        """What its own handlers keep."""
-        if parent is None:
-            self.tag, self.home = "body", depth
-            self.region: Region | None = None
-            self.section = self.muted = self.gone = self.void = self.script = self.pre = False
-            self.link: str | None = None
-            return
-        self.tag, self.home = parent.tag, parent.home  # the innermost block and its depth
-        self.region = parent.region
-        self.section = parent.section  # inside <article>, <section>, …: a <header> is not the page's
-        self.muted = parent.muted  # its text is left out
-        self.gone = parent.gone  # it is not displayed: its images are 0 × 0
-        self.void = parent.void  # not part of the page: neither texts nor images
-        self.script = parent.script  # inside <noscript>
-        self.pre = parent.pre
-        self.link = parent.link
-
-
 Handler = Callable[["Walk", str, str], None]
+"""What is done where an element begins or ends: its name, its attributes as markup."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What elements mean, by their names, in one kind of context."""
+
+    starts: Mapping[str, Handler]
+    ends: Mapping[str, Handler]
+    flows: bool = False
+    """Blocks end paragraphs, and white space is one space."""
+    muted: bool = False
+    """Text is left out."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What to do at an element: by its name, in <pre>, where text is left out, and if its attributes are unusual."""
+    """`blocks`: elements that begin and end a paragraph. `is_unusual`: whether attributes want `unusual`."""
 
-    opening: dict[str, Handler]
-    in_line: dict[str, Handler]
-    muted: dict[str, Handler]
+    blocks: frozenset[str]
+    flow: Mode
     is_unusual: Callable[[str], Any]
     unusual: Handler
+
+
+@dataclass(slots=True)
+class Frame:
+    """An element that changes what is inside; it begins with what is around it."""
+
+    depth: int
+    parent: Frame | None
+    mode: Mode
+    region: Region | None = None
+    section: bool = False
+    """Inside <article>, <section>, …: a <header> is not the page's."""
+    gone: bool = False
+    """It is not displayed: its images are 0 × 0."""
+    void: bool = False
+    """It is not part of the page: neither texts nor images."""
+    script: bool = False
+    """Inside <noscript>."""
 
 
 class Walk:
@@ -80,15 +82,24 @@ class Walk:
         """Images inside the current block's text: they follow it."""
         self.at: list[int] = [-1]
         """Per open element the number of its latest child; 2.. is below <body>."""
-        self.frame = Frame(1, None)
+        self.tags: list[str] = [""]
+        self.homes: list[int] = [0]
+        """Places of the open blocks among `tags`."""
+        self.frame = Frame(0, None, rules.flow)
+        self.head: dict[str, str] = {}
+        """What the page says of itself: title, language, base, canonical."""
+        self.alternates: dict[str, str] = {}
         self.marker = ""
         self.lists: list[list[int] | None] = []
         """Open lists: [next number, step], None for bullets."""
         self.table: Any = None
-        self.figures: list[list[str]] = []
-        """Open figures: the captions of each."""
+        self.captions: list[int] = []
+        """Open captions: how many nodes there were before each."""
+        self.figures: list[tuple[int, list[str]]] = []
+        """Open figures: how many images waited for a caption before each, and its captions."""
         self.uncaptioned: list[Node] = []
-        self.picture: list[str] | None = None
+        self.pictures: list[list[str]] = []
+        """Open <picture>s: the srcset of each <source>."""
         self.found: list[tuple[Node, list[str]]] = []
         """Images and the URLs that their markup names."""
         self.beside = (-1, -1)
@@ -96,102 +107,107 @@ class Walk:
         self.scripted = False
         """Whether the latest image was inside <noscript>."""
         self.merged = 0
-        self.head: dict[str, str] = {}
-        """What the page says of itself: title, language, base, canonical."""
-        self.alternates: dict[str, str] = {}
+        self.links: list[str | None] = [None]
         self.first_link: str | None = None
+        """Of the current paragraph."""
         self.unlinked = False
+        """Whether some of its text before `link_end` is not a link."""
         self.link_end = 0
 
-    def read(self, tokens: Iterable[Token]) -> None:
+    def read(self, tokens: Iterable[Token]) -> None:  # noqa: PLR0912  # the one hot loop: a call per tag would double it
         """All of a page."""
-        tags, at, parts = [""], self.at, self.parts
-        opening, in_line, muted = self.rules.opening, self.rules.in_line, self.rules.muted
-        is_unusual = self.rules.is_unusual
+        tags, at, homes, parts, pending = self.tags, self.at, self.homes, self.parts, self.pending
+        blocks, is_unusual, unusual = self.rules.blocks, self.rules.is_unusual, self.rules.unusual
         frame = self.frame
+        mode = frame.mode
         for skipped, slash, tag, attrs, text in tokens:
             if slash:
                 if tags[-1] == tag:  # what looks like a stray end tag is text of a script
-                    if frame.depth == len(at):
-                        frame = self._leave()
+                    block = tag in blocks
+                    if block and (parts or pending) and mode.flows:
+                        self.flush()
+                    if tag in mode.ends:
+                        mode.ends[tag](self, tag, "")
+                    while frame.depth == len(at) and frame.parent is not None:
+                        self.frame = frame = frame.parent
+                        mode = frame.mode
+                    if block:
+                        homes.pop()
                     tags.pop()
                     at.pop()
             elif tag:
+                if tag in blocks:
+                    if (parts or pending) and mode.flows:
+                        self.flush()
+                    homes.append(len(tags))
                 at[-1] += 1
                 if tag not in VOID:
                     tags.append(tag)
                     at.append(-1)
                     if attrs and is_unusual(attrs):
-                        self.rules.unusual(self, tag, attrs)
+                        unusual(self, tag, attrs)
                         frame = self.frame
-                handler = (muted if frame.muted else in_line if frame.pre else opening).get(tag)
-                if handler is not None:
-                    handler(self, tag, attrs)
+                        mode = frame.mode
+                if tag in mode.starts:
+                    mode.starts[tag](self, tag, attrs)
                     frame = self.frame
+                    mode = frame.mode
             elif skipped:
                 at[-1] += 1
-            if text and not frame.muted and (parts or frame.pre or not text.isspace()):
+            if text and not mode.muted and (parts or not mode.flows or not text.isspace()):
                 parts.append(text)
         self.flush()
 
-    def _leave(self) -> Frame:
-        """Ends the frames of the element that ends."""
-        depth = len(self.at)
-        while (frame := self.frame).depth == depth and frame.parent is not None:
-            if frame.closing is not None:
-                frame.closing(self, frame)
-            self.frame = frame.parent
+    def inside(self, mode: Mode | None = None) -> Frame:
+        """A frame for the element that has just begun; it ends with it."""
+        around = self.frame
+        self.frame = Frame(
+            len(self.at),
+            around,
+            around.mode if mode is None or around.mode.muted else mode,
+            around.region,
+            around.section,
+            around.gone,
+            around.void,
+            around.script,
+        )
         return self.frame
 
-    def inside(self) -> Frame:
-        """Opens a frame for the element that has just opened; it changes nothing by itself."""
-        self.frame = Frame(len(self.at), self.frame)
-        return self.frame
-
-    def block(self, tag: str) -> Frame:
-        """Ends the paragraph before, and opens a frame for an element whose text stands by itself."""
-        self.flush()
-        frame = self.inside()
-        frame.tag, frame.home, frame.closing = tag, frame.depth, Walk.end_block
-        return frame
-
-    def end_block(self, frame: Frame) -> None:
-        """Ends the paragraph inside."""
-        self.flush()
-
-    def path(self, depth: int) -> str:
-        """Child numbers of the open element at this depth, from <body> on."""
-        return ".".join(map(str, self.at[2 : min(depth - 1, 2 + DEEPEST)]))
+    def path(self, place: int) -> str:
+        """Child numbers, from <body> on, of the open element at this place among `tags`."""
+        return ".".join(map(str, self.at[2 : min(place, 2 + DEEPEST)]))
 
     def flush(self) -> None:
         """Ends the current paragraph: its text becomes a node, then the images that stood inside."""
-        if self.parts:
-            frame = self.frame
-            text = _text("".join(self.parts), frame.pre)
+        parts = self.parts
+        if parts:
+            flows = self.frame.mode.flows
+            text = plain("".join(parts))
+            text = _flowing(text) if flows else _kept(text)
             if text:
-                self._emit(text, self._link())
-            self.parts.clear()
+                self._emit(text, None if self.first_link is None else self._link())
+            parts.clear()
         if self.pending:
             self.nodes += self.pending
             self.pending.clear()
-        self.first_link, self.unlinked, self.link_end = self.frame.link, False, 0
+        self.first_link, self.unlinked, self.link_end = self.links[-1], False, 0
+        if len(self.nodes) > MOST_NODES:
+            raise SampleError(f"HTML: more than {MOST_NODES} texts and images")
 
     def _emit(self, text: str, link: str | None) -> None:
-        frame = self.frame
-        tag = frame.tag
+        home = self.homes[-1]
+        tag = self.tags[home] or "body"
         if self.marker:
             if tag in _MARKED:
                 text, tag = "  " * min(len(self.lists) - 1, 8) + self.marker + text, "li"
                 self.marker = ""
             elif tag in _HEADINGS:
                 self.marker = ""
-        self.nodes.append(Node("text", text, tag, frame.region, self.path(frame.home), None, None, link))
+        self.nodes.append(Node("text", text, tag, self.frame.region, self.path(home), None, None, link))
 
     def _link(self) -> str | None:
         """Where the current paragraph links to, if all of it does."""
-        if self.first_link is None or self.unlinked:
-            return None
-        if self.frame.link is None and visible(self.parts[self.link_end :]):
+        if self.unlinked or (self.links[-1] is None and visible(self.parts[self.link_end :])):
             return None
         return self.first_link
 
@@ -221,10 +237,11 @@ def visible(parts: list[str]) -> bool:
     return any(part != BREAK and not part.isspace() for part in parts)
 
 
-def _text(raw: str, pre: bool) -> str:
-    text = plain(raw)
-    if pre:
-        return text.replace(BREAK, "\n").replace("\xa0", " ").strip("\n").rstrip()
+def _flowing(text: str) -> str:
     if BREAK not in text:
         return collapsed(text)
     return "\n".join(collapsed(line) for line in text.split(BREAK)).strip("\n")
+
+
+def _kept(text: str) -> str:
+    return text.replace("\xa0", " ").strip("\n").rstrip()
