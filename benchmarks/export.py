@@ -31,7 +31,7 @@ from stages.export.webdataset import Webdataset
 
 RECORDS, WIDTH, HEIGHT, SIDE, ROUNDS = 1000, 512, 384, 256, 3
 
-Write = Callable[[Sequence[Record], Path], None]
+Write = Callable[[Sequence[Record], Path], object]
 
 
 def photos(count: int) -> list[Record]:
