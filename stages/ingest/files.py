@@ -170,7 +170,7 @@ def read_inside(root: str, path: str, limit: int, what: str = "image") -> bytes:
         if not stat.S_ISREG(info.st_mode):
             raise Refused(f"refused: {path} is no regular file")
         if info.st_size > limit:
-            raise Refused(f"refused: {path} has {info.st_size} bytes, more than {limit >> 20} MiB")
+            raise Refused(f"refused: {path} has {info.st_size} bytes, more than {limit / 1e6:g} MB")
         with open(real, "rb") as file:
             return file.read()
 

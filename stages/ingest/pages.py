@@ -47,19 +47,20 @@ class Pages(WebSource):
 
         Stamps cover all files of the folder, since any of them may be a page's image.
         """
+        units: list[Unit] = []
         if isinstance(self.path, str) and os.path.isdir(self.path):
             stats = {path: stat for path, stat in walk(self.path).items() if stat[0] >= 0}
-            return self._split("", {"folder": self.path}, sorted(stats), repr(sorted(stats.items())))
-        units = []
-        for file in find_files([self.path] if isinstance(self.path, str) else list(self.path), ".tar"):
-            args = {"tar": file.path, "stamp": file.stamp}
-            units += self._split(f"{file.name}/", args, sorted(contents(file.path, file.stamp)), repr(file))
+            units = self._split("", {"folder": self.path}, sorted(stats), repr(sorted(stats.items())))
+        else:
+            for file in find_files([self.path] if isinstance(self.path, str) else list(self.path), ".tar"):
+                args = {"tar": file.path, "stamp": file.stamp}
+                units += self._split(f"{file.name}/", args, sorted(contents(file.path, file.stamp)), repr(file))
+        if not units:
+            raise PoolError(f"{self.path}: there is no page here ({', '.join(SUFFIXES)}); correct `path`")
         return units
 
     def _split(self, prefix: str, args: dict[str, Any], paths: list[str], stamp: str) -> list[Unit]:
         pages = [path for path in paths if path.lower().endswith(SUFFIXES)]
-        if not pages:
-            raise PoolError(f"{self.path}: there is no page here ({', '.join(SUFFIXES)}); correct `path`")
         units = []
         for number, start in enumerate(range(0, len(pages), self.documents_per_shard)):
             part = pages[start : start + self.documents_per_shard]
@@ -135,7 +136,7 @@ class TarTree:
             raise Refused(f"missing {what}: {path}")
         offset, size = place
         if size > limit:
-            raise Refused(f"refused: {path} has {size} bytes, more than {limit}")
+            raise Refused(f"refused: {path} has {size} bytes, more than {limit / 1e6:g} MB")
         self.file.seek(offset)
         return self.file.read(size)
 

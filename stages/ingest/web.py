@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
@@ -107,12 +108,12 @@ class Mirror:
     """Images in a local folder, at the place that their URL names: host/path."""
 
     def __init__(self, folder: str) -> None:
-        self.folder = folder
+        self.root = os.path.realpath(folder)
 
     def read(self, url: str) -> bytes:
         """The file's bytes. Raises `Refused`: missing, outside of the folder, no plain file, too large."""
         parts = urlsplit(url)
-        return read_inside(self.folder, f"{parts.hostname}/{unquote(parts.path).lstrip('/')}", MAX_IMAGE)
+        return read_inside(self.root, f"{parts.hostname}/{unquote(parts.path).lstrip('/')}", MAX_IMAGE)
 
 
 class Downloaded:

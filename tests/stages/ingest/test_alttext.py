@@ -1,0 +1,63 @@
+"""Alt-text pairs from the archives that documents come from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from benchmarks.data.warcs import Response, write_warc
+from curate.schema import INDEX
+from stages.ingest.alttext import PagesAltText, WarcAltText
+from stages.ingest.warc import Warc
+
+SAMPLE = Path(__file__).parents[3] / "manifests/sample/documents"
+PAGE = b"""<html lang=de><title>t</title><p>words</p><img src=/a.jpg alt="a red one"><img src=/a.jpg alt="the same, red">
+<img src=/b.jpg alt=""><img src=/c.jpg><img src=/none.jpg alt="gone">"""
+
+
+def test_every_image_with_an_alt_text_is_a_pair(tmp_path: Path, images: dict[str, bytes]) -> None:
+    pictures = [Response(f"http://h.example/{name}", data, "image/jpeg") for name, data in images.items()]
+    archive = tmp_path / "x.warc.gz"
+    cut = Response("http://h.example/cut", b"\x1f\x8b", headers=("Content-Encoding: gzip",))
+    write_warc([Response("http://h.example/p", PAGE), cut, *pictures], archive)
+    source, target = WarcAltText(path=str(archive)), tmp_path / "x.tar"
+    assert not source.documents
+    table = source.ingest(source.units()[0], target).rows
+    assert table.schema == INDEX
+    first, second, gone, page = table.to_pylist()
+    assert [row["text"] for row in (first, second, gone)] == ["a red one", "the same, red", "gone"]
+    assert first["key"] == "00000000/0000" and first["uid"] != second["uid"]
+    assert (first["offset"], first["ext"]) == (second["offset"], "jpg")
+    assert target.read_bytes()[first["offset"] : first["offset"] + first["size"]] == images["a.jpg"]
+    meta = json.loads(first["meta"])
+    assert (meta["page"], meta["language"], meta["archive"]) == ("http://h.example/p", "de", "x.warc.gz")
+    assert (gone["url"], gone["error"]) == ("http://h.example/none.jpg", "missing image: not in the archive")
+    assert (page["url"], page["error"]) == ("http://h.example/cut", "gzip content is cut off")
+
+
+def test_pairs_and_documents_of_the_sample_agree(tmp_path: Path) -> None:
+    for number in range(3):
+        path = str(SAMPLE / f"{number:05d}.warc.gz")
+        documents, pairs = (
+            source.ingest(source.units()[0], tmp_path / "x.tar").rows.to_pylist()
+            for source in (Warc(path=path), WarcAltText(path=path))
+        )
+        named = [
+            (row["text"], row["url"], row["sha256"]) for row in documents if row["kind"] == "image" and row["text"]
+        ]
+        assert named == [(row["text"], row["url"], row["sha256"]) for row in pairs]
+        assert len(named) >= 8
+
+
+def test_pairs_of_a_folder(tmp_path: Path, images: dict[str, bytes]) -> None:
+    root = tmp_path / "site"
+    root.mkdir()
+    (root / "p.html").write_bytes(PAGE)
+    (root / "a.jpg").write_bytes(images["a.jpg"])
+    source = PagesAltText(path=str(root))
+    found = source.ingest(source.units()[0], tmp_path / "x.tar").rows.to_pylist()
+    assert [(row["text"], row["error"]) for row in found] == [
+        ("a red one", None),
+        ("the same, red", None),
+        ("gone", "missing image: none.jpg"),
+    ]
