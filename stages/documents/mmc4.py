@@ -103,9 +103,8 @@ def assign(similarity: np.ndarray, no_match: float | None = None) -> np.ndarray:
         matched = similarity.argmax(axis=1)  # for images beyond the texts
         matched[images] = texts
         return matched
-    gain = np.maximum(
-        similarity.astype(np.float64) - no_match, 0
-    )  # a column of `no_match` for each image does the same
+    # As if each image had a column of its own, worth `no_match`: what is not better is worth nothing.
+    gain = np.maximum(similarity.astype(np.float64) - no_match, 0)
     images, texts = linear_sum_assignment(gain, maximize=True)
     better = gain[images, texts] > 0
     matched = np.full(len(similarity), NONE)

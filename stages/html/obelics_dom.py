@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from stages.html.markup import VOID, attributes, plain, tokens
 from stages.html.media import image_source, player_source
@@ -88,20 +89,35 @@ def _cut(tree: str) -> _Element:
 
 def _enter(tag: str, markup: str, into: _Element) -> _Element | None:
     """Where the content of an element goes: into itself, or where it stands, or (None) nowhere."""
-    said = attributes(markup) if markup else {}
-    classes = said.get("class", "").lower()
-    if tag != "html" and _has_word(classes, "footer", "site-info"):
-        return None
-    if _has_word(classes, "more-link"):
-        _put(into, END)
-        return None
-    if tag in UNWRAPPED:
+    end = fate(tag, attributes(markup) if markup else {})
+    if end == "unwrapped":
         return into
-    if not _stays(tag, said):
+    if end == "end":
+        _put(into, END)
+    if end != "stays":
         return None
     element = _Element(tag, markup)
     into.children.append(element)
     return element
+
+
+def fate(tag: str, said: Mapping[str, str]) -> Literal["stays", "unwrapped", "cut", "end"]:
+    """What becomes of an element with these attributes: it stays, its content takes its place, it is cut away with all that
+    it holds, or its place marks an end of the document.
+
+    Digits in its name do not count: <h7> is known as <h>.
+    """
+    classes = said.get("class", "").lower()
+    if tag != "html" and _has_word(classes, "footer", "site-info"):
+        return "cut"
+    if _has_word(classes, "more-link"):
+        return "end"
+    if tag in UNWRAPPED:
+        return "unwrapped"
+    if tag == "div" and any(said.get(name) in _SPECIAL for name in ("id", "class", "title")):
+        return "cut"
+    known = tag in _KEPT or re.sub(r"\d+", "", tag) in _KEPT
+    return "stays" if known and tag not in _LOST_MEDIA else "cut"
 
 
 def _put(into: _Element, text: str) -> None:
@@ -112,15 +128,6 @@ def _put(into: _Element, text: str) -> None:
 
 def _has_word(classes: str, *words: str) -> bool:
     return any(word in classes and word in re.split(r"[ \t\n\f\r]+", classes) for word in words)
-
-
-def _stays(tag: str, said: dict[str, str]) -> bool:
-    """Whether an element is one that OBELICS knows. Digits in its name do not count: <h7> is known as <h>."""
-    if tag in _LOST_MEDIA:
-        return False
-    if tag == "div" and any(said.get(name) in _SPECIAL for name in ("id", "class", "title")):
-        return False
-    return tag in _KEPT or re.sub(r"\d+", "", tag) in _KEPT
 
 
 def _tidy(top: _Element) -> None:
