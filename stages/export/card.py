@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from stages.export.blur import Blur, listed
+from stages.export.documents.packed import Packed
 
 SIZES = (
     (10**3, "n<1K"),
@@ -71,7 +72,11 @@ def dataset_card(manifest: Mapping[str, Any], format: str) -> str:
     pool = manifest["pool"]
     about = _line(str(manifest["recipe"].get("description") or ""))
     documents = bool(manifest.get("kinds"))
-    texts = f"Texts\n\n{_texts(manifest)}" if documents else f"Captions and synthetic columns\n\n{_captions(manifest)}"
+    texts = (
+        f"Texts\n\n{_texts(manifest, format)}"
+        if documents
+        else f"Captions and synthetic columns\n\n{_captions(manifest)}"
+    )
     sections = [
         f"---\n{yaml.safe_dump(_front(manifest, format, samples), sort_keys=False, allow_unicode=True)}---\n",
         f"# {_line(manifest['run'])}\n\n{about}\n",
@@ -138,11 +143,25 @@ def _sources(manifest: Mapping[str, Any]) -> str:
     return f"Read by `{step}`: " + ", ".join(f"`{name}`" for name in names[:SOURCES]) + more + "."
 
 
-def _texts(manifest: Mapping[str, Any]) -> str:
-    nodes = ", ".join(f"`{_line(name)}`" for name in (manifest["recipe"].get("export") or {}).get("node_meta", ()))
-    said = "Paragraphs, headings, list items and tables as the page has them, one node each, in reading order; of an image "
+def _texts(manifest: Mapping[str, Any], format: str) -> str:
+    """What texts are, what goes with them, and into which tokens they went."""
+    export = manifest["recipe"].get("export") or {}
+    nodes = ", ".join(f"`{_line(name)}`" for name in export.get("node_meta", ()))
+    said = (
+        "What the pages say, in reading order, a node for each text that the source gives; of an image its alt text, and its "
+        "caption where the page has one."
+    )
+    said += f" With each node: {nodes}.\n" if nodes else "\n"
+    return said + _tokens(export) if format == Packed.format else said
+
+
+def _tokens(export: Mapping[str, Any]) -> str:
+    own = {"step": f"{Packed.__module__}.{Packed.__qualname__}"}
+    given = next((entry for entry in export.get("formats", ()) if entry["step"] == own["step"]), own)
+    step = Packed.model_validate({name: value for name, value in given.items() if name != "step"})
     return (
-        f"{said}its alt text and its caption where the page has one.{f' With each node: {nodes}.' if nodes else ''}\n"
+        f"\nTokens are those of the tokenizer `{_line(_spec(step.tokenizer))}` (its sha256 is in each shard); a sequence has "
+        f"{step.length:,}, an image holds the place of {step.image_tokens:,}.\n"
     )
 
 

@@ -51,7 +51,19 @@ KINDS = {
 DOCUMENTS: dict[str, Any] = {
     **MANIFEST,
     "kinds": KINDS,
-    "recipe": {"pool": {"step": "stages.ingest.warc.Warc"}, "export": {"node_meta": ["tag"]}},
+    "recipe": {
+        "pool": {"step": "stages.ingest.warc.Warc"},
+        "export": {
+            "node_meta": ["tag"],
+            "formats": [
+                {
+                    "step": "stages.export.documents.packed.Packed",
+                    "tokenizer": "file:/some/where/mine.json",
+                    "length": 1000,
+                }
+            ],
+        },
+    },
     "pool": {"name": "pages", "shards": [{"unit": f"/some/where/{i // 2:02d}.warc.gz/{i:05d}"} for i in range(50)]},
     "rules": [{"label": "length", "threshold": "min=3"}, {"label": "few images", "threshold": "min=1"}],
     "exports": {
@@ -163,6 +175,8 @@ def test_packed_documents_tell_of_their_tokens() -> None:
     card = dataset_card(DOCUMENTS, "packed")
     for said in ("9,000 tokens", "5,760 of them hold an image's place", "10.00% of all places", "3 documents are cut"):
         assert said in card
+    assert "the tokenizer `file:mine.json`" in card
+    assert "/some/where" not in card
     assert front(card)["tags"] == ["interleaved", "curated", "packed"]
     assert "configs" not in front(card)
     assert front(dataset_card(DOCUMENTS, "obelics"))["configs"][0]["data_files"][0]["path"] == "*.parquet"
