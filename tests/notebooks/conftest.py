@@ -60,7 +60,7 @@ def finished_documents(tmp_path_factory: pytest.TempPathFactory) -> str:
         ],
         "facts": [{"step": "stages.documents.counts.Counts"}],
         "select": [
-            {"step": "filters.thresholds.Within", "name": "icon", "column": "width", "min": 60},
+            {"step": "filters.image.Resolution", "name": "icon", "min_side": 60},
             {"step": "filters.thresholds.Within", "name": "short text", "column": "caption_words", "min": 5},
             {"step": "filters.thresholds.Within", "name": "few images", "column": "document_images", "min": 3},
         ],

@@ -97,10 +97,10 @@ def test_documents_are_shown_with_what_is_gone(documents: nbformat.NotebookNode,
 def test_what_if_on_a_node_rule_agrees_with_the_run(documents: nbformat.NotebookNode, finished_documents: str) -> None:
     run = curate.open_run(finished_documents)
     printed = "".join(outputs(documents, "text"))
-    for words in (2.5, 10):
-        funnel = run.whatif([f"select.1.min={words}"])
+    for side in (16, 256):
+        funnel = run.whatif([f"select.0.min_side={side}"])
         kept = "  ".join(f"{kind} {one.kept:>6,}" for kind, one in funnel.kinds.items())
-        assert f"min={words:<8.4g} dropped by it {funnel.dropped['short text']:>6,}  kept: {kept}" in printed
+        assert f"min_side={side:<5} dropped by it {funnel.dropped.get('icon', 0):>6,}   kept: {kept}" in printed
 
 
 def test_documents_have_tables_pictures_and_fates(documents: nbformat.NotebookNode) -> None:
@@ -110,3 +110,13 @@ def test_documents_have_tables_pictures_and_fates(documents: nbformat.NotebookNo
     assert len(outputs(documents, "image/png")) == 2  # a grid and a curve
     (explained,) = (text for text in outputs(documents, "text/plain") if "'fate'" in text)
     assert "'place':" in explained and "'document':" in explained
+
+
+@pytest.mark.slow
+def test_the_notebook_of_documents_on_the_default_recipe(tmp_path: Path) -> None:
+    """What a reader gets who sets nothing: the recipe scores documents, and every node rule may be asked again."""
+    done = curate.run("documents/default", root=str(tmp_path), executor="inline", quiet=True)
+    notebook = execute("02_documents.ipynb", "CURATE_NOTEBOOK_DOCUMENTS", done["run"])
+    tables = [cell for cell in outputs(notebook, "text/html") if "<table" in cell and "<iframe" not in cell]
+    assert sum("quality" in table and "spread" in table for table in tables) == 1
+    assert len(outputs(notebook, "image/png")) == 2
