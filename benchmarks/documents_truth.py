@@ -1,6 +1,6 @@
 """How well content images of real manuals are found, and their captions, against what the manuals' class names tell.
 
-    python -m benchmarks.documents_truth [--root DIR] [--set select.1.min_side=0 ...] [NAME...]
+    python -m benchmarks.documents_truth [--root DIR] [--rules] [NAME...]
 
 Runs manifests/documents/images.yaml on the archives that `make data` writes (ROOT/data/manuals) and compares the ledger
 with the truth. That is independent of the extraction: the HTML is parsed here again, and only here class names are looked
@@ -21,9 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urljoin
 
+import numpy as np
+import pyarrow as pa
+
 import curate
-from curate.inspect import open_run
-from curate.schema import DOCUMENT, DROPPED, FAILED, IMAGE
+from curate.columns import to_numpy
+from curate.contracts import Filter
+from curate.inspect import Run, open_run
+from curate.schema import DOCUMENT, DROPPED, FAILED, IMAGE, KEPT
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
@@ -76,11 +81,13 @@ def sphinx(image: LexborNode, classes: frozenset[str]) -> Role:
 
 
 def grass(image: LexborNode, classes: frozenset[str]) -> Role:
-    """GRASS's manual: a logo on top, a gallery that leads to pages, buttons and samples of styles by their folders."""
+    """GRASS's manual: a logo on top, galleries that lead to pages; icons by their folders, or within a sentence or an item
+    of a list: figures stand in a <center>, a <div> or a cell."""
     source = image.attributes.get("src") or ""
     if "img-list" in classes or source.endswith("grass_logo.png"):
         return "navigation"
-    inline = "margin: 0px 0px -5px 0px" in (image.attributes.get("style") or "")
+    around = image.parent
+    inline = around is not None and around.tag in ("p", "li", "dt", "b") and bool(_text(around))
     return "icon" if inline or source.startswith(_ICONS_OF_GRASS) else "content"
 
 
@@ -188,13 +195,32 @@ def _judged(label: Truth, row: Mapping[str, Any] | None) -> list[str]:
     return [*names, *(["found"] if taken else []), f"{'captioned' if label.captions else 'bare'} {right}"]
 
 
-def measure(archives: Sequence[Path], root: Path, labeller: Labeller, pool: str, sets: Sequence[str]) -> Counter[str]:
-    """Run the recipe, changed by `sets`, on the archives and compare."""
+def images_run(archives: Sequence[Path], root: Path, pool: str) -> Run:
+    """The recipe, run on the archives to its end."""
     names = ",".join(str(path) for path in archives)
-    overrides = [f"pool.name={pool}", f"pool.path=[{names}]", "export.formats=[]", "max_failed=1", *sets]
+    overrides = [f"pool.name={pool}", f"pool.path=[{names}]", "compute=all", "export.formats=[]", "max_failed=1"]
     summary = curate.run(RECIPE, root=str(root), executor="inline", overrides=overrides, name=pool, quiet=True)
-    table = open_run(summary["run"], str(root)).table(*COLUMNS)
-    return compare(table.to_pylist(), truths(archives, labeller))
+    return open_run(summary["run"], str(root))
+
+
+def variants(run: Run) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The run's rows (`COLUMNS`) under all rules, under all but one, and under each alone."""
+    steps = {rule.label: rule.step for rule in run.plan.rules if isinstance(rule.step, Filter)}
+    read = sorted({name for step in steps.values() for name in step.inputs()} - set(COLUMNS))
+    table = run.table(*COLUMNS, *read)
+    rows = table.select(COLUMNS).to_pylist()
+    judged = [i for i, row in enumerate(rows) if row["kind"] == IMAGE and row["fate"] != FAILED]
+    columns = {name: to_numpy(table[name].take(pa.array(judged))) for name in (*COLUMNS, *read)}
+    out = {label: ~step.keep(columns) for label, step in steps.items()}
+    sets = {"all rules": set(out)}
+    sets |= {f"without {label}": set(out) - {label} for label in out} | {f"{label} alone": {label} for label in out}
+    for name, labels in sets.items():
+        dropped = np.logical_or.reduce([out[label] for label in labels])
+        fates = dict(zip(judged, dropped.tolist(), strict=True))
+        yield (
+            name,
+            [row | ({"fate": DROPPED if fates[i] else KEPT} if i in fates else {}) for i, row in enumerate(rows)],
+        )
 
 
 def line(name: str, counts: Counter[str], told: bool = True) -> str:
@@ -217,7 +243,7 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.documents_truth", description=__doc__)
     parser.add_argument("--root", type=Path, default=Path(os.environ.get("CURATE_ROOT", "workspace")))
     parser.add_argument("--archives", type=Path, help="folder of the archives; default ROOT/data/manuals")
-    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a change of the recipe")
+    parser.add_argument("--rules", action="store_true", help="also what each rule is worth")
     parser.add_argument("names", nargs="*", default=list(MANUALS), metavar="NAME")
     asked = parser.parse_args()
     folder = asked.archives or asked.root / "data" / "manuals"
@@ -226,8 +252,13 @@ def main() -> None:
     for name in asked.names:
         archives = sorted(folder.glob(f"{name}.warc.gz"))
         pool = f"truth-{name.replace('-*', '')}"
-        counts = measure(archives, asked.root, MANUALS[name], pool, asked.set)
-        print(line(name, counts, MANUALS[name] not in NOT_TOLD), flush=True)
+        run, truth = images_run(archives, asked.root, pool), truths(archives, MANUALS[name])
+        for variant, rows in variants(run):
+            counts = compare(rows, truth)
+            told = MANUALS[name] not in NOT_TOLD
+            print(line(name if variant == "all rules" else f"  {variant}", counts, told), flush=True)
+            if not asked.rules:
+                break
 
 
 if __name__ == "__main__":

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
-from benchmarks.documents_truth import Truth, compare, docbook, grass, line, page_truth, sphinx
+import pytest
+
+from benchmarks.documents_truth import (
+    Truth,
+    compare,
+    docbook,
+    grass,
+    images_run,
+    line,
+    page_truth,
+    sphinx,
+    truths,
+    variants,
+)
 
 FIGURE = b"""<body><div class="navheader"><a><img src="images/prev.png"></a></div>
 <div class="figure"><p class="title"><b>Figure 1.  Two views</b></p><div class="figure-contents">
@@ -56,3 +71,21 @@ def test_ledger_against_truth() -> None:
     assert line("x", counts).split()[-4:] == ["0.5000", "0.5000", "0.5000", "-"]
     assert compare(rows[:1], truth)["lost"] == 2
     assert compare([rows[0], {**rows[1], "fate": "failed"}], truth)["broken"] == 1
+
+
+@pytest.mark.timeout(120)
+def test_the_embedded_pages(tmp_path: Path) -> None:
+    """scikit-image's pages: each picture of a result is found, no logo or icon is; no threshold was chosen on them."""
+    archives = sorted(Path("manifests/sample/documents").glob("*.warc.gz"))
+    run = images_run(archives, tmp_path, "sample")
+    truth = truths(archives, sphinx)
+    counts = {name: compare(rows, truth) for name, rows in variants(run)}
+    found = counts["all rules"]
+    assert found["images"] == 106
+    assert found["taken"] == found["found"] == found["content"] == 58
+    assert found["lost"] == found["broken"] == found["bare wrong"] == 0
+    assert counts["without repeated"]["taken"] == 58 + 24  # the site's logo, one on each page
+    assert counts["tracker alone"]["taken"] == 106
+    table = run.table("kind", "fate", "rule").to_pylist()
+    assert Counter(row["rule"] for row in table if row["fate"] == "dropped") == {"icon": 24, "repeated": 24}
+    assert all(row["fate"] == "kept" for row in table if row["kind"] != "image")
