@@ -269,7 +269,10 @@ class Selection(Step, ABC):
 
 @dataclass(frozen=True)
 class NodeRecord:
-    """One node of an exported document: a text, or an image with its alt text as `text`."""
+    """One node of an exported document: a text, or an image with its alt text as `text`.
+
+    `meta` has `url` and `caption` (null of a text) and the columns of `export.node_meta`, the same keys in every node.
+    """
 
     kind: Literal["text", "image"]
     uid: str

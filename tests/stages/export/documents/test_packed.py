@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from curate.contracts import Record
@@ -61,6 +63,24 @@ def test_every_token_of_every_document_once(tmp_path: Path) -> None:
     assert counts["texts_cut"] == 1
     assert counts["documents_cut"] == len({s["key"] for row in rows for s in row["segments"] if s["piece"]}) > 1
     assert said["counts"] == counts
+
+
+NODES = st.lists(
+    st.one_of(st.none(), st.text(st.characters(categories=["L", "N", "P", "Zs"]), max_size=90)), max_size=6
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(several=st.lists(NODES, min_size=1, max_size=6), length=st.integers(16, 80), image_tokens=st.integers(1, 14))
+def test_whatever_the_documents_no_token_is_lost_or_added(
+    tmp_path: Path, several: list[list[str | None]], length: int, image_tokens: int
+) -> None:
+    records = [document(number, nodes) for number, nodes in enumerate(several)]
+    Packed(length=length, image_tokens=image_tokens).write(records, tmp_path / "a.arrow")
+    rows, _ = read(tmp_path / "a.arrow")
+    assert streams(rows) == {record.key: expected(record, image_tokens) for record in records}
+    found = sorted(documents_in((tmp_path / "a.arrow").read_bytes()))
+    assert found == sorted((record.uid, tuple(node.uid for node in record.nodes)) for record in records)
 
 
 def test_nodes_and_images_are_where_it_says(tmp_path: Path) -> None:
