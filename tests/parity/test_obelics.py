@@ -18,6 +18,7 @@ from curate.scan import MemoryScan
 from stages.documents.counts import Counts, OverNodes
 from stages.documents.repeats import EndMarks, ImageSet, RepeatedImages
 from stages.documents.text import WholeText
+from stages.html.media import shown_size
 from stages.select.image_urls import FewPlaces
 from stages.signals.obelics import TextRatios, punctuation, standard_spaces, words
 
@@ -148,14 +149,16 @@ def test_node_filter(case: dict[str, Any], common: str) -> None:
 
 def image_columns(image: dict[str, Any]) -> Columns:
     """An image's header and its size as shown. A share of the original's size is no size in pixels."""
-    shown = {side: image.get(f"rendered_{side}") for side in ("width", "height")}
-    pixels = {side: float(said) if isinstance(said, int) else np.nan for side, said in shown.items()}
+    shown: dict[str, float] = {}
+    for side in ("width", "height"):
+        size = shown_size(str(image[f"rendered_{side}"])) if f"rendered_{side}" in image else None
+        shown[f"shown_{side}"] = size if isinstance(size, int) else np.nan
     return {
         "format": np.array([image["format"]], object),
         "width": np.array([image["w"]], np.int32),
         "height": np.array([image["h"]], np.int32),
         "aspect": np.array([max(image["w"], image["h"]) / min(image["w"], image["h"])], np.float32),
-        **{f"shown_{side}": np.array([size]) for side, size in pixels.items()},
+        **{name: np.array([size], np.float64) for name, size in shown.items()},
     }
 
 
