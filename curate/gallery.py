@@ -44,16 +44,16 @@ class Page:
         )
 
 
-def page(run: Run, uid: str, height: int = 520, pictures: int = 40) -> Page:
+def page(run: Run, uid: str, height: int = 520, nodes: int = 400, pictures: int = 40) -> Page:
     """The document with a uid, or with a node that has it: texts and images in order, what is gone struck with its rule.
 
-    It shows the first 160 nodes, and so many `pictures` of the images that are left and of those that are gone. Raises
+    It shows the first `nodes`, and so many `pictures` of the images that are left and of those that are gone. Raises
     RunError where the run has no such document.
     """
     from curate.report import template
     from curate.report.reader import view
 
-    return Page(template("reading.html.j2").render(d=view(run, read_document(run, uid), pictures)), height)
+    return Page(template("reading.html.j2").render(d=view(run, read_document(run, uid), nodes, pictures)), height)
 
 
 def grid(run: Run, rows: pa.Table, columns: int = 6, side: int = 160, caption: str = "text") -> Image.Image:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SIDE, STRIP_SIDE, QUALITY = 144, 80, 72
 """Longest sides in pixels of the pictures in grids and in strips of duplicates."""
 SHOWN: Final = {"synthetic": "synth_caption", "phrases": "phrases", "similarity": "similarity"}
+CAPTION: Final = "image_caption"
+"""What a page says that an image in it shows, where the recipe finds that out."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Cards:
     def __init__(self, run: Run, decider: Decider) -> None:
         self.run, self.decider = run, decider
         self.columns = {name: column_of(decider.plan, given) for name, given in SHOWN.items()}
+        self.caption = column_of(decider.plan, CAPTION)
 
     def card(self, place: Place, value: str = "") -> dict[str, Any]:
         """uid, key, caption, the value that a rule saw, picture, and what was computed or written for the sample."""
@@ -60,14 +63,15 @@ class Cards:
         }
 
     def named(self, place: Place) -> dict[str, Any]:
-        """What a sample is called: uid (32 hexadecimal digits), key and caption; of an image in a document also what its
-        markup says below it, as `note`."""
+        """What a sample is called: uid (32 hexadecimal digits), key and caption; of an image in a document, whose text is its
+        alt text, its caption is a `note`."""
         row = self.decider.index(place.shard).slice(place.row, 1).to_pylist()[0]
+        found = self._cell(place, self.caption) if self.caption else None
         return {
             "uid": row["uid"].hex(),
             "key": row["key"],
             "text": row["text"] or "",
-            "note": row.get("caption") or "",
+            "note": found or row.get("caption") or "",
             "kind": row.get("kind", PAIRS),
         }
 

@@ -124,7 +124,7 @@ def family(
         "documents": [view(run, read[place]) for place in kept],
         "dropped": [
             _dropped(run, examples, cards, rule, about.get(rule, KINDS))
-            | {"documents": [view(run, read[place], DROPPED_PICTURES) for place in gone[rule]]}
+            | {"documents": [view(run, read[place], pictures=DROPPED_PICTURES) for place in gone[rule]]}
             for rule in rules
         ],
         "hosts": found.hosts.top(HOSTS_SHOWN),

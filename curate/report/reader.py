@@ -26,7 +26,9 @@ IN_FOLD: Final = 8
 """So many gone nodes that stand together are folded; of them so many are shown."""
 SIDE, GONE_SIDE = 320, 96
 """Longest sides in pixels of pictures that stayed, and of those that are gone."""
-STYLES: Final = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "li", "pre", "table", "figcaption", "blockquote", "dt", "dd"})
+STYLES: Final = frozenset(
+    {"h1", "h2", "h3", "h4", "h5", "h6", "li", "pre", "table", "figcaption", "blockquote", "dt", "dd"}
+)
 """Elements whose texts look like themselves; all others look like paragraphs."""
 
 
@@ -61,17 +63,18 @@ class Block:
         return self.count - len(self.pieces)
 
 
-def view(run: Run, document: Document, pictures: int = MOST_PICTURES) -> dict[str, Any]:
+def view(run: Run, document: Document, nodes: int = MOST_NODES, pictures: int = MOST_PICTURES) -> dict[str, Any]:
     """What the template shows of a document.
 
-    `blocks`: its first nodes; `hidden`: how many nodes follow them; `left` and `came`: nodes by kind, after and before the
-    rules. Of the images that stayed the first `pictures` are drawn, and as many of those that are gone.
+    `blocks`: its first nodes, at most so many `nodes`; `hidden`: how many follow them; `left` and `came`: nodes by kind,
+    after and before the rules. Of the images that stayed the first `pictures` are drawn, and as many of those that are
+    gone.
     """
-    shown = list(_shown(document))
-    drawn = _drawn([node for _, nodes, _ in shown for node in nodes], pictures)
+    shown = list(_shown(document, nodes))
+    drawn = _drawn([node for _, some, _ in shown for node in some], pictures)
     blocks = [
-        Block(gone, [_piece(run, node, drawn) for node in nodes], len(every), _reasons(every) if gone else ())
-        for gone, nodes, every in shown
+        Block(gone, [_piece(run, node, drawn) for node in some], len(every), _reasons(every) if gone else ())
+        for gone, some, every in shown
     ]
     return {
         "entry": document.entry,
@@ -83,9 +86,8 @@ def view(run: Run, document: Document, pictures: int = MOST_PICTURES) -> dict[st
     }
 
 
-def _shown(document: Document) -> Iterator[tuple[bool, list[Entry], list[Entry]]]:
-    """Whether gone, nodes to show and all nodes of each stretch, until `MOST_NODES` are shown."""
-    room = MOST_NODES
+def _shown(document: Document, room: int) -> Iterator[tuple[bool, list[Entry], list[Entry]]]:
+    """Whether gone, nodes to show and all nodes of each stretch, until there is no `room` for another."""
     for gone, stretch in groupby(document.nodes, key=lambda node: not node.stayed):
         every = list(stretch)
         if not gone:
