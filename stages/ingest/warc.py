@@ -25,7 +25,11 @@ from stages.ingest.tar import MAX_IMAGE
 from stages.ingest.web import MISSING, WebSource, address
 
 HTML = frozenset(["text/html", "application/xhtml+xml"])
-CARRIERS = frozenset(["response", "resource", "revisit"])
+MEDIA = ("image/", "audio/", "video/", "font/")
+OTHERS = frozenset(["warcinfo", "request", "metadata", "conversion", "continuation"])
+"""Types of records that are no answer."""
+PAGES = frozenset(["response", "resource"])
+CARRIERS = PAGES | {"revisit"}
 """Types of records that stand for what a URL holds."""
 MAX_INDEXED = 4_000_000
 """Records of one archive whose URLs are known, 16 bytes each."""
@@ -111,19 +115,19 @@ def page_of(record: Record, archive: str, limit: int) -> WebPage | None:
 
 def may_be_page(record: Record) -> bool:
     """Whether a record, of which at least the beginning was read, is a page; of a damaged one whether it may have been."""
-    if record.error is not None and record.type == "":
-        return True
-    if record.type not in ("response", "resource") or not record.url.startswith(("http://", "https://")):
-        return False
     answer = answer_of(record)
-    if answer is None:
-        return record.error is not None
+    if record.error is not None:  # then nothing that it says is sure: it is no page only if it names what it was
+        return record.type not in OTHERS and (answer is None or not answer.media_type.startswith(MEDIA))
+    if answer is None or record.type not in PAGES or not record.url.startswith(("http://", "https://")):
+        return False
     html = answer.media_type in HTML or (not answer.media_type and _looks_like_html(answer.body))
     return answer.status == 200 and html
 
 
 def answer_of(record: Record) -> Response | None:
     """What the record's URL was answered with; None: it is no answer, or none that can be read."""
+    if record.type in OTHERS:
+        return None
     if record.type == "resource":
         return Response(200, {"content-type": record.headers.get("content-type", "")}, record.block)
     return parse(record.block)

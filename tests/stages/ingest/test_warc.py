@@ -235,6 +235,7 @@ def test_a_mirrored_folder_of_images(tmp_path: Path, images: dict[str, bytes]) -
         Warc(path=str(archive), folder=str(mirror))
 
 
+@pytest.mark.slow
 def test_images_from_the_web(tmp_path: Path, site: tuple[int, list[str]], images: dict[str, bytes]) -> None:
     base = f"http://localhost:{site[0]}"
     sources = {
