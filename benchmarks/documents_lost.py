@@ -5,7 +5,8 @@
 Reads the archives that `make data` writes (ROOT/data/manuals). Each image and each word of a page's tree counts under the
 outermost element that OBELICS cuts away around it; what no such element holds and is lost nevertheless counts as `other`
 (dates, players) or, of images, by their address. The default extraction keeps navigation, as nodes of such a region, and
-leaves the choice to filters. Then the same pages, as if other hosts had served them.
+leaves the choice to filters. Then the images that are content by the manuals' class names (`benchmarks.documents_truth`),
+and the pages of the first manual as if other hosts had served them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from benchmarks.documents_truth import MANUALS as LABELLERS
+from benchmarks.documents_truth import Labeller, page_truth
 from stages.html import obelics, page
 from stages.html.encoding import decode
 from stages.html.markup import VOID, attributes, tokens
@@ -99,6 +102,24 @@ def line(name: str, counts: Counter[str], total: str) -> str:
     return f"| {name} | {total} | " + " | ".join(f"{counts[column]:,}" for column in COLUMNS) + " |"
 
 
+def content(found: Sequence[WebPage], labeller: Labeller) -> Counter[str]:
+    """Content images of pages, and how many of them each extraction has, by the names of their files."""
+    counts: Counter[str] = Counter()
+    for one in found:
+        wanted = [file(truth.url) for truth in page_truth(one.html, one.url or "", labeller) if truth.role == "content"]
+        counts["content"] += len(wanted)
+        for extract, name in ((page.extract, "default"), (obelics.extract, "OBELICS")):
+            nodes = extract(one.html, one.url or "", one.charset).nodes
+            there = Counter(file(node.url) for node in nodes if node.kind == "image")
+            counts[name] += (Counter(wanted) & there).total()
+    return counts
+
+
+def file(url: str | None) -> str:
+    """The last part of an image's path."""
+    return (url or "").rpartition("/")[2]
+
+
 def served_from(host: str, found: Sequence[WebPage]) -> tuple[int, int]:
     """Images of OBELICS' reading and of the default one, had the pages been served from `host`."""
     obelics_images = default_images = 0
@@ -119,6 +140,7 @@ def main() -> None:
     asked = parser.parse_args()
     header = f"| of | pages | {' | '.join(COLUMNS)} |\n|---|{'---:|' * (len(COLUMNS) + 1)}"
     rows: dict[str, list[str]] = {"images": [], "words": []}
+    contents: list[str] = []
     first: list[WebPage] = []
     for name in asked.names:
         found = list(pages([asked.archives / f"{name}.warc.gz"]))
@@ -127,10 +149,14 @@ def main() -> None:
         for one in found:
             for kind, counts in count(one).items():
                 totals[kind] += counts
+        labeller = LABELLERS["debian-handbook-*" if name.startswith("debian-handbook") else name]
+        told = content(found, labeller)
+        contents.append(f"| {name} | {told['content']:,} | {told['default']:,} | {told['OBELICS']:,} |")
         for kind, counts in totals.items():
             rows[kind].append(line(name, counts, f"{len(found):,}"))
     for kind, lines in rows.items():
         print(f"\n{kind}\n\n{header}", *lines, sep="\n")
+    print("\ncontent images\n\n| of | content | default | OBELICS |\n|---|---:|---:|---:|", *contents, sep="\n")
     print(f"\n{asked.names[0]} as served from\n\n| host | OBELICS | default |\n|---|---:|---:|")
     for host in HOSTS:
         ours, theirs = served_from(host, first)
