@@ -16,7 +16,8 @@ def spans(columns: Columns) -> Iterator[tuple[int, slice]]:
     `columns`: as a `DocumentFact` gets them. A node's document is always there: dropping it drops its nodes.
     """
     starts = np.flatnonzero(columns["kind"] == DOCUMENT)
-    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(columns["kind"])], strict=True):
+    ends = [*starts[1:].tolist(), len(columns["kind"])]
+    for start, end in zip(starts.tolist(), ends, strict=False):  # without a document there is no end either
         yield start, slice(start + 1, end)
 
 

@@ -154,3 +154,8 @@ def test_a_page_of_one_huge_container_takes_linear_time() -> None:
     lines = [("img", f"0.{i}", "") if i % 2 else ("p", f"0.{i}", f"Word {i}") for i in range(4000)]
     nodes = places(lines)
     assert not any(captions(nodes, i) for i in range(1, 4000, 2))
+
+
+def test_a_shard_of_which_nothing_is_left() -> None:
+    empty = {name: values[:0] for name, values in columns(DOCBOOK).items()}
+    assert all(len(values) == 0 for values in Captions().compute(empty, {}).values())
