@@ -74,8 +74,6 @@ def candidates(img: Mapping[str, str], sources: Sequence[str]) -> list[str]:
     The widest of all `srcset` candidates, if widths are given; else the densest, if above 1; else what a script would
     load; else `src`. `sources`: the srcset of each <source> of its <picture>; ties go to the image's own, then by order.
     """
-    if not sources and not any(name.startswith("data-") or name == "srcset" for name in img):
-        return [img["src"]] if img.get("src", "").strip() else []
     listed = [found for name in _SETS if name in img for found in srcset(img[name])]
     offered = [found for text in sources for found in srcset(text)]
     ranked = sorted(listed + offered, key=lambda candidate: candidate[:2], reverse=True)

@@ -30,7 +30,10 @@ def image(walk: Walk, tag: str, attrs: str) -> None:
     if frame.void:
         return
     given = attributes(attrs)
-    named = candidates(given, walk.pictures[-1] if walk.pictures else ())
+    if walk.pictures or "set=" in attrs or "data-" in attrs:
+        named = candidates(given, walk.pictures[-1] if walk.pictures else ())
+    else:
+        named = [given["src"]] if given.get("src", "").strip() else []
     if walk.found and frame.script != walk.scripted and walk.is_beside() and _same(walk.found[-1][1], named):
         walk.found[-1][1].extend(named)
         walk.merged += 1

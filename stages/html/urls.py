@@ -19,6 +19,8 @@ _EDGES: Final = "".join(map(chr, range(33)))
 _BREAKS: Final = str.maketrans("", "", "\t\n\r")
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 _HOST: Final = re.compile(r"[a-z0-9._~!$&'()*+,;=-]+|\[[0-9a-f:.]+\]")
+_PLAIN: Final = re.compile(r"(https?://[a-z0-9.-]+/)?[A-Za-z0-9_~%-][A-Za-z0-9_~%./-]*")
+"""Most URLs: nothing in them needs a rule, unless a segment begins with a dot."""
 _SAFE: Final = "!$&'()*+,-./:;=?@_~%[]|"
 
 
@@ -49,6 +51,9 @@ class Resolver:
         if base:
             resolved, _ = self._resolve(base)
             self._base = _split(resolved) if resolved is not None else self._base
+        here, _ = self._resolve(".")
+        self._folder = here if self._base.scheme else None
+        """What a plain relative URL continues."""
 
     def image(self, raw: str) -> tuple[str | None, str]:
         """(absolute URL without fragment, "") or (None, why not)."""
@@ -62,7 +67,12 @@ class Resolver:
     def _cached(self, raw: str) -> tuple[str | None, str]:
         known = self._known.get(raw)
         if known is None:
-            known = self._known[raw] = self._resolve(raw)
+            plain = _PLAIN.fullmatch(raw) if self._folder is not None and len(raw) <= LONGEST else None
+            if plain is not None and "/." not in raw and self._folder is not None:
+                known = (raw if plain[1] else self._folder + raw), ""
+            else:
+                known = self._resolve(raw)
+            self._known[raw] = known
         return known
 
     def _resolve(self, raw: str) -> tuple[str | None, str]:

@@ -22,6 +22,7 @@ MOST_NODES: Final = 200_000
 BREAK: Final = "\0"
 """Stands for a <br> among the text; the parser lets no NUL through."""
 
+_BLANK: Final = BREAK + " \t\n\f"
 _MARKED: Final = frozenset({"li", "p", "div", "article", "section", "blockquote"})
 """Texts that take the marker of their list item."""
 _HEADINGS: Final = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
@@ -40,6 +41,10 @@ class Mode:
     """Blocks end paragraphs, and white space is one space."""
     muted: bool = False
     """Text is left out."""
+
+    def parts(self) -> tuple[Mapping[str, Handler], Mapping[str, Handler], bool, bool]:
+        """All of it."""
+        return self.starts, self.ends, self.flows, self.muted
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,8 @@ class Walk:
         self.tags: list[str] = [""]
         self.homes: list[int] = [0]
         """Places of the open blocks among `tags`."""
+        self.trails: list[str | None] = [""]
+        """Their paths, where they are known."""
         self.frame = Frame(0, None, rules.flow)
         self.head: dict[str, str] = {}
         """What the page says of itself: title, language, base, canonical."""
@@ -116,45 +123,48 @@ class Walk:
 
     def read(self, tokens: Iterable[Token]) -> None:  # noqa: PLR0912  # the one hot loop: a call per tag would double it
         """All of a page."""
-        tags, at, homes, parts, pending = self.tags, self.at, self.homes, self.parts, self.pending
-        blocks, is_unusual, unusual = self.rules.blocks, self.rules.is_unusual, self.rules.unusual
+        tags, at, homes, trails, parts, pending = self.tags, self.at, self.homes, self.trails, self.parts, self.pending
+        blocks, is_unusual = self.rules.blocks, self.rules.is_unusual
         frame = self.frame
-        mode = frame.mode
+        starts, ends, flows, muted = frame.mode.parts()
         for skipped, slash, tag, attrs, text in tokens:
             if slash:
                 if tags[-1] == tag:  # what looks like a stray end tag is text of a script
                     block = tag in blocks
-                    if block and (parts or pending) and mode.flows:
+                    if block and flows and (parts or pending):
                         self.flush()
-                    if tag in mode.ends:
-                        mode.ends[tag](self, tag, "")
+                    if tag in ends:
+                        ends[tag](self, tag, "")
                     while frame.depth == len(at) and frame.parent is not None:
                         self.frame = frame = frame.parent
-                        mode = frame.mode
+                        starts, ends, flows, muted = frame.mode.parts()
                     if block:
                         homes.pop()
+                        trails.pop()
                     tags.pop()
                     at.pop()
             elif tag:
-                if tag in blocks:
-                    if (parts or pending) and mode.flows:
-                        self.flush()
-                    homes.append(len(tags))
                 at[-1] += 1
                 if tag not in VOID:
+                    if tag in blocks:
+                        if flows and (parts or pending):
+                            self.flush()
+                        homes.append(len(tags))
+                        trails.append(None)
                     tags.append(tag)
                     at.append(-1)
                     if attrs and is_unusual(attrs):
-                        unusual(self, tag, attrs)
+                        self.rules.unusual(self, tag, attrs)
                         frame = self.frame
-                        mode = frame.mode
-                if tag in mode.starts:
-                    mode.starts[tag](self, tag, attrs)
-                    frame = self.frame
-                    mode = frame.mode
+                        starts, ends, flows, muted = frame.mode.parts()
+                if tag in starts:
+                    starts[tag](self, tag, attrs)
+                    if self.frame is not frame:
+                        frame = self.frame
+                        starts, ends, flows, muted = frame.mode.parts()
             elif skipped:
                 at[-1] += 1
-            if text and not mode.muted and (parts or not mode.flows or not text.isspace()):
+            if text and not muted and (parts or not flows or not text.isspace()):
                 parts.append(text)
         self.flush()
 
@@ -174,18 +184,37 @@ class Walk:
         return self.frame
 
     def path(self, place: int) -> str:
-        """Child numbers, from <body> on, of the open element at this place among `tags`."""
-        return ".".join(map(str, self.at[2 : min(place, 2 + DEEPEST)]))
+        """Child numbers, from <body> on, of the open element at this place among `tags`, in the current block or it."""
+        home = self.homes[-1]
+        trail = self.trails[-1]
+        if trail is None:
+            trail = self.trails[-1] = self._trail(home)
+        if place <= home:
+            return trail
+        below = ".".join(map(str, self.at[max(home, 2) : min(place, 2 + DEEPEST)]))
+        return f"{trail}.{below}" if trail and below else trail or below
+
+    def _trail(self, home: int) -> str:
+        above, trail = self.homes[-2], self.trails[-2]
+        if trail is None:
+            trail = self.trails[-2] = ".".join(map(str, self.at[2 : min(above, 2 + DEEPEST)]))
+        if trail and home == above + 1 <= 2 + DEEPEST:
+            return f"{trail}.{self.at[above]}"
+        return ".".join(map(str, self.at[2 : min(home, 2 + DEEPEST)]))
 
     def flush(self) -> None:
         """Ends the current paragraph: its text becomes a node, then the images that stood inside."""
         parts = self.parts
         if parts:
-            flows = self.frame.mode.flows
             text = plain("".join(parts))
-            text = _flowing(text) if flows else _kept(text)
+            text = _flowing(text) if self.frame.mode.flows else _kept(text)
             if text:
-                self._emit(text, None if self.first_link is None else self._link())
+                home = self.homes[-1]
+                tag = self.tags[home] or "body"
+                if self.marker:
+                    text, tag = self._marked(text, tag)
+                link = None if self.first_link is None else self._link()
+                self.nodes.append(Node("text", text, tag, self.frame.region, self.path(home), None, None, link))
             parts.clear()
         if self.pending:
             self.nodes += self.pending
@@ -194,16 +223,14 @@ class Walk:
         if len(self.nodes) > MOST_NODES:
             raise SampleError(f"HTML: more than {MOST_NODES} texts and images")
 
-    def _emit(self, text: str, link: str | None) -> None:
-        home = self.homes[-1]
-        tag = self.tags[home] or "body"
-        if self.marker:
-            if tag in _MARKED:
-                text, tag = "  " * min(len(self.lists) - 1, 8) + self.marker + text, "li"
-                self.marker = ""
-            elif tag in _HEADINGS:
-                self.marker = ""
-        self.nodes.append(Node("text", text, tag, self.frame.region, self.path(home), None, None, link))
+    def _marked(self, text: str, tag: str) -> tuple[str, str]:
+        """A list item's first paragraph begins with its marker."""
+        if tag in _MARKED:
+            text, tag = "  " * min(len(self.lists) - 1, 8) + self.marker + text, "li"
+            self.marker = ""
+        elif tag in _HEADINGS:
+            self.marker = ""
+        return text, tag
 
     def _link(self) -> str | None:
         """Where the current paragraph links to, if all of it does."""
@@ -234,7 +261,7 @@ class Walk:
 
 def visible(parts: list[str]) -> bool:
     """Whether there is anything but white space."""
-    return any(part != BREAK and not part.isspace() for part in parts)
+    return "".join(parts).strip(_BLANK) != ""
 
 
 def _flowing(text: str) -> str:
