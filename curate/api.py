@@ -56,7 +56,7 @@ def run(
 
     Returns:
         The summary: run, entered, kept, dropped {rule: n}, failed {error: n}, computed and reused {signal: rows},
-        exports {format: [paths]}, report, seconds.
+        exports {format: [paths]}, report, seconds; of documents also kinds {kind: the first four of its rows}.
 
     Raises:
         CurateError: with the cause, the place and the remedy; `exit_code` tells its kind.
@@ -169,6 +169,7 @@ def summary(storage: Storage, manifest: dict[str, Any], seconds: float) -> dict[
         "kept": manifest["kept"],
         "dropped": manifest["dropped"],
         "failed": manifest["failed"],
+        **({"kinds": manifest["kinds"]} if manifest["kinds"] else {}),
         "computed": manifest["computed"],
         "reused": manifest["reused"],
         "exports": exports,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,9 +16,8 @@ def spans(columns: Columns) -> Iterator[tuple[int, slice]]:
 
     `columns`: as a `DocumentFact` gets them. A node's document is always there: dropping it drops its nodes.
     """
-    starts = np.flatnonzero(columns["kind"] == DOCUMENT)
-    ends = [*starts[1:].tolist(), len(columns["kind"])]
-    for start, end in zip(starts.tolist(), ends, strict=False):  # without a document there is no end either
+    starts = np.flatnonzero(columns["kind"] == DOCUMENT).tolist()
+    for start, end in pairwise([*starts, len(columns["kind"])]):
         yield start, slice(start + 1, end)
 
 

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     import duckdb
     from PIL.Image import Image
 
+    from curate.reading import Document
+
 
 class Run:
     """A run at rest. Open it with `open_run`."""
@@ -214,6 +216,12 @@ class Run:
     @cached_property
     def _decider(self) -> Decider:
         return self.decider(self.plan)
+
+    def document(self, uid: str) -> Document:
+        """A document with its nodes in reading order and the fate of each; `uid`: its own, or that of one of its nodes."""
+        from curate.reading import read_document
+
+        return read_document(self, uid)
 
     def whatif(self, overrides: Sequence[str] = ()) -> Funnel:
         """The funnel that the recipe would have with other settings, from stored columns."""

@@ -53,7 +53,7 @@ class Rule:
     @property
     def text(self) -> str:
         """Its settings, for people; without any, the limits that it sets."""
-        settings = self.step.model_dump(exclude={"name"}, exclude_unset=True, exclude_none=True)
+        settings = self.step.model_dump(exclude={"name", "on"}, exclude_unset=True, exclude_none=True)
         if settings or not isinstance(self.step, Filter):
             return ", ".join(f"{key}={value}" for key, value in settings.items())
         limits = [f"{column} {_limits(*pair)}" for column, pair in self.step.bounds().items()]

@@ -43,6 +43,8 @@ def _funnel(decider: Decider) -> Funnel:
         for label, rows in walk.unknown.items():
             needs.update((kind, label) for kind in _kinds(walk, rows & walk.alive))
             open_rows |= rows & walk.alive
+        if walk.parent is not None:  # what becomes of a document becomes of its nodes
+            open_rows |= walk.alive & open_rows[walk.parent]
         hidden.update(_kinds(walk, open_rows))
     counts = count_fates(found, [rule.label for rule in decider.plan.rules])
     funnel = _open(counts, hidden.total(), [(label, n) for (_, label), n in needs.items()])

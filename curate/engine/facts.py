@@ -35,6 +35,7 @@ class FactTask:
     pool: str
     node: Node
     state: State | ShardState
+    types: dict[str, pa.DataType]  # of the columns that it reads from other steps
     folder: str
 
     def __call__(self) -> Callable[[tuple[Shard, str, bytes, Inputs]], tuple[Shard, Facts]]:
@@ -52,6 +53,9 @@ class FactTask:
         family = FAMILY if isinstance(step, DocumentFact) else ()
         columns: dict[str, pa.Array] = {}
         for name in (*step.inputs(), *family):
+            if name in self.types and name not in inputs:  # computed for no row of this shard
+                columns[name] = pa.nulls(shard.rows, self.types[name])
+                continue
             if name not in inputs:
                 columns[name] = index[name].combine_chunks()
                 continue
@@ -108,7 +112,9 @@ def run_fact(context: Context, decider: Decider, phase: Global) -> None:
     started = time.perf_counter()
     state = learn(scan, step) if not isinstance(step, DocumentFact) else {}
     context.count(node.label, 0, 0, time.perf_counter() - started)
-    task = FactTask(context.storage, context.pool.name, node, state, f"{context.pool.folder}/facts")
+    givers = {column: decider.plan.giver[column] for column in node.inputs if column in decider.plan.giver}
+    types = {column: giver.step.gives()[giver.given(column)] for column, giver in givers.items()}
+    task = FactTask(context.storage, context.pool.name, node, state, types, f"{context.pool.folder}/facts")
     items = (_item(decider, node, scan, shard) for shard in waiting)
     with context.reporter.phase(f"fact {node.label}", sum(shard.rows for shard in waiting)) as tick:
         for shard, facts in context.map([Stage(task, stateless=True)], items):

@@ -171,6 +171,41 @@ def test_a_signal_may_read_what_is_left_and_is_computed_anew_when_that_changes(w
     assert sum(again["computed"].values()) == 0
 
 
+def test_when_rules_leave_no_document_of_a_shard_facts_of_documents_have_nothing_to_say(
+    write: Write, tmp_path: Path
+) -> None:
+    again = {"step": f"{STEPS}.Remaining", "name": "again"}
+    again["rename"] = {name: f"{name}_again" for name in ("texts_left", "images_left", "words_left")}
+    limits = [("texts_left", 9), ("images_left_again", 0), ("doubled", 0)]
+    select = [{"step": "filters.thresholds.Within", "column": column, "min": least} for column, least in limits]
+    recipe = write(
+        signals=[{"step": "column_steps.Doubled", "column": "images_left_again"}],
+        facts=[{"step": f"{STEPS}.Remaining"}, again, {"step": f"{STEPS}.Longest", "column": "doubled"}],
+        select=[*select, {"step": "filters.thresholds.Within", "column": "longest", "min": 0}],
+    )
+    run = execute(recipe, tmp_path / "root", plugins=[STEPS, "column_steps"])
+    assert run.funnel().kept == 0
+
+
+def test_nodes_of_an_open_document_are_open(write: Write, tmp_path: Path) -> None:
+    recipe = write(
+        signals=[
+            {"step": "stages.signals.text.CaptionStats", "on": "text"},
+            {"step": "column_steps.Doubled", "column": "texts_left"},
+        ],
+        facts=[{"step": f"{STEPS}.Remaining"}],
+        select=[
+            {"step": "filters.text.CaptionLength", "min_words": 3, "name": "length"},
+            {"step": "filters.thresholds.Within", "column": "doubled", "min": 1, "name": "no text"},
+        ],
+    )
+    run = execute(recipe, tmp_path / "root", plugins=[STEPS, "column_steps"])
+    found = run.whatif(["select.0.min_words=1"])
+    changed = found.kinds["document"].needs["column_steps.Doubled"]
+    assert changed == 5
+    assert {kind: one.kept for kind, one in found.kinds.items()} == {"document": 0, "text": 0, "image": 0}
+
+
 def test_how_shards_are_cut_into_chunks_does_not_show(write: Write, tmp_path: Path) -> None:
     whole = execute(write(), tmp_path / "whole")
     for rows, compute in ((1, "needed"), (4, "needed"), (4, "all")):

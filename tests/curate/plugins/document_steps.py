@@ -94,3 +94,21 @@ class Place(DocumentFact):
     def compute(self, columns: Columns, state: State) -> dict[str, Sequence[Any] | np.ndarray]:
         first = np.flatnonzero(columns["kind"] == "document")
         return {"place": np.arange(len(columns["kind"])) - first[owners(columns)] - 1}
+
+
+class Longest(DocumentFact):
+    """The largest value of a column over a document and its nodes."""
+
+    column: str
+
+    def inputs(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    def gives(self) -> dict[str, pa.DataType]:
+        return {"longest": pa.float64()}
+
+    def compute(self, columns: Columns, state: State) -> dict[str, Sequence[Any] | np.ndarray]:
+        found = np.full(len(columns["kind"]), np.nan)
+        for document, nodes in spans(columns):
+            found[document] = np.nanmax(columns[self.column][document : nodes.stop])
+        return {"longest": found}
