@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from curate.catalog import givers, nearest, step_path
 from curate.contracts import DECODED, DocumentFact, Filter, Kind, PoolFact, Selection, Signal, Step, Synth
 from curate.errors import RecipeError
+from curate.exportable import check_export
 from curate.fingerprint import fingerprint
 from curate.recipe import Recipe
 from curate.schema import INDEX_COLUMNS, NODE_COLUMNS
-from stages.export.blur import holds_boxes
 
 DECODE_CHECK = "stages.signals.image.Pixels"
 
@@ -141,10 +141,7 @@ def make_plan(recipe: Recipe) -> Plan:
     plan = Plan(recipe, rules, nodes, giver)
     for column in recipe.header.export.columns:
         _check(known, column, "export")
-    for blur in recipe.header.export.blur:
-        node = plan.giver.get(blur.column)
-        if node is None or not holds_boxes(node.step.gives()[node.given(blur.column)]):
-            raise RecipeError(f"export.blur: the column {blur.column!r} holds no boxes")
+    check_export(recipe, giver)
     plan.phases = _Phases(plan).arrange()
     return plan
 

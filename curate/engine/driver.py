@@ -189,6 +189,8 @@ def stamp_status(context: Context, status: str) -> None:
 def drive(context: Context, limit: int | None = None) -> dict[str, Any]:
     """The whole run, under its lock; returns the manifest."""
     started = time.perf_counter()
+    for exporter in context.recipe.exporters:
+        exporter.files()  # what an exporter reads has to be there before hours of work, not after
     units = context.recipe.source.units()  # a source that cannot be read must not spoil what an earlier run left
     if not units:
         raise PoolError(f"the source of pool {context.pool.name!r} is empty")
