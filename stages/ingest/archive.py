@@ -226,13 +226,14 @@ def _next(source: _Watched, at: int) -> int | None:
     Of a record that holds a WARC archive in its block, a record in there cannot be told from one of this archive.
     """
     pattern, begins = (_MEMBER, _begins_packed) if source.packed else (_BEGIN, _begins)
+    width = FIRST  # mostly it is right here
     while at < source.size:
         before = min(at, len(BLANK))
-        window = source.at(at - before, before + WINDOW + MAX_HEAD)
-        for match in pattern.finditer(window, before, before + WINDOW):
+        window = source.at(at - before, before + width + MAX_HEAD)
+        for match in pattern.finditer(window, before, before + width):
             if begins(window, match.start()):
                 return at - before + match.start()
-        at += WINDOW
+        at, width = at + width, WINDOW
     return None
 
 
