@@ -18,7 +18,7 @@ DATE = "2026-01-01T00:00:00Z"
 TYPES = {".html": "text/html", ".webp": "image/webp", ".svg": "image/svg+xml", ".xpm": "image/x-xpixmap"}
 REASONS = {200: "OK", 404: "Not Found"}
 
-_IMAGE = re.compile(rb"""<img\b[^>]*?\bsrc\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE | re.DOTALL)
+_IMAGE = re.compile(rb"""<img\b[^>]*?\bsrc\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>"']+))""", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def crawl(site: str, root: Path, pages: Iterable[Path]) -> Iterator[Response]:
         url = f"{site}/{page.relative_to(root).as_posix()}"
         yield answer(url, root)
         for match in _IMAGE.finditer(page.read_bytes()):
-            source = unescape((match[1] or match[2] or b"").decode("utf-8", "replace")).strip()
+            source = unescape((match[1] or match[2] or match[3] or b"").decode("utf-8", "replace")).strip()
             image = urljoin(url, source).partition("#")[0]
             if image.startswith(f"{site}/") and image not in fetched:
                 fetched.add(image)
