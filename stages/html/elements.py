@@ -38,8 +38,16 @@ _UNUSUAL: Final = re.compile(
 )
 
 
+_HINTS: Final = (' role="', "idden", "IDDEN", "isplay:", "ISPLAY:")
+
+
+def has_unusual(tree: str) -> bool:
+    """Whether an element of a serialised tree may be hidden, or a part of the page by its role; quick."""
+    return any(hint in tree for hint in _HINTS)
+
+
 def _is_unusual(attrs: str) -> bool:
-    """Whether attributes may say that an element is hidden, or which part of the page it is."""
+    """Whether attributes say that an element is hidden, or which part of the page it is."""
     return ("role=" in attrs or "hidden" in attrs or "style=" in attrs) and _UNUSUAL.search(attrs) is not None
 
 
@@ -214,6 +222,8 @@ def _base(walk: Walk, tag: str, attrs: str) -> None:
 
 
 def _link(walk: Walk, tag: str, attrs: str) -> None:
+    if "canonical" not in attrs and "hreflang" not in attrs:
+        return
     given = attributes(attrs)
     kinds = given.get("rel", "").lower().split()
     if "canonical" in kinds and given.get("href"):

@@ -51,6 +51,8 @@ def srcset(text: str) -> list[Candidate]:
     words.reverse()
     while words:
         url = words.pop().lstrip(",")
+        if not url:
+            continue
         width, density = 0.0, 1.0
         if url.endswith(","):
             url = url.rstrip(",")
@@ -93,12 +95,12 @@ def _is_url(text: str) -> bool:
 def locate(raw: Iterable[str], resolver: Resolver) -> tuple[str | None, tuple[str, ...], bytes | None, str | None]:
     """(URL, further URLs, bytes of a data: URI, why there is none of these) from candidates, best first."""
     urls: list[str] = []
-    embedded, why = "", ""
+    embedded = why = ""
     for candidate in raw:
-        if candidate.lstrip()[:5].lower() == "data:":
+        url, problem = resolver.image(candidate)
+        if url is None and candidate.lstrip()[:5].lower() == "data:":
             embedded = embedded or candidate.strip()
             continue
-        url, problem = resolver.image(candidate)
         if url is not None and url not in urls:
             urls.append(url)
         why = why or problem
@@ -124,8 +126,8 @@ def _decoded(uri: str) -> tuple[bytes | None, str | None]:
     if head[3]:
         try:
             data = binascii.a2b_base64(data.rstrip(b"= \n") + b"==")
-        except binascii.Error as error:
-            return None, f"a data: URI: {error}"
+        except binascii.Error:
+            return None, "a data: URI whose base64 is broken"
     if not 0 < len(data) <= DATA_LIMIT:
         return None, f"a data: URI of {len(data)} bytes"
     return data, None

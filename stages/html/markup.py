@@ -40,7 +40,8 @@ def tokens(tree: str) -> Iterable[Token]:
 
 def attributes(markup: str) -> dict[str, str]:
     """A token's attributes by name."""
-    return {name: plain(value) for name, value in _ATTRIBUTE.findall(markup)}
+    found = dict(_ATTRIBUTE.findall(markup))
+    return {name: plain(value) for name, value in found.items()} if "&" in markup else found
 
 
 def plain(text: str) -> str:

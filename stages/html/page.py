@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from curate.errors import SampleError
-from stages.html.elements import RULES
+from stages.html.elements import RULES, has_unusual
 from stages.html.encoding import decode
 from stages.html.images import locate
 from stages.html.markup import tokens
@@ -31,14 +31,16 @@ def extract(html: bytes, url: str, charset: str | None = None) -> Page:
     if len(html) > LARGEST:
         raise SampleError(f"HTML: {len(html)} bytes; at most {LARGEST} are read")
     text, codec = decode(html, charset)
+    tree = normalise(text)
     walk = Walk(RULES)
-    walk.read(tokens(normalise(text)))
+    walk.read(tokens(tree), has_unusual(tree))
     head = walk.head
     resolver = Resolver(url, head.get("base"))
     for node, named in walk.found:
         node.url, node.others, node.data, node.error = locate(named, resolver)
     for node in walk.nodes:
-        node.link = resolver.link(node.link)
+        if node.link is not None:
+            node.link = resolver.link(node.link)
     _forget_forms(walk)
     title = head.get("title") or next((node.text for node in walk.nodes if node.tag == "h1" and node.text), "")
     return Page(
@@ -55,7 +57,7 @@ def extract(html: bytes, url: str, charset: str | None = None) -> Page:
 
 def _forget_forms(walk: Walk) -> None:
     """A form around most of a page (ASP.NET) is not a part of it."""
-    inside = [node for node in walk.nodes if node.region == "form"]
+    inside = [node for node in walk.nodes if node.region == "form"]  # seldom any
     if 2 * len(inside) > len(walk.nodes):
         for node in inside:
             node.region = None

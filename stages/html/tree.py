@@ -14,13 +14,14 @@ import atexit
 import contextlib
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 from typing import Final
 
-from curate.errors import MissingExtra, SampleError
+from curate.errors import EnvironmentFault, MissingExtra, SampleError
 
 MEMORY: Final = 2 << 30
 """Bytes of address space that the parser may have."""
@@ -38,8 +39,8 @@ class _Parser:
         self.process: subprocess.Popen[bytes] | None = None
         self.owner = 0
 
-    def ask(self, page: bytes) -> bytes:
-        """The child's answer to one page; EOFError if it died of it."""
+    def ask(self, page: bytes) -> tuple[bytes, int]:
+        """(answer, 0), or if the child died of the page (b"", its exit code)."""
         with self.lock:
             process = self._running()
             assert process.stdin and process.stdout
@@ -51,10 +52,7 @@ class _Parser:
                 answer = process.stdout.read(int.from_bytes(head, "little"))
             except BrokenPipeError:
                 answer = b""
-            if not answer:
-                code = self._stop()
-                raise EOFError(f"the parser ended with code {code}")
-            return answer
+            return answer, 0 if answer else self._stop()
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self.process is None or self.owner != os.getpid():  # a fork must not talk over its parent's pipes
@@ -87,7 +85,14 @@ class _Parser:
 
 
 _PARSER = _Parser()
-atexit.register(_PARSER.close)
+
+
+def close() -> None:
+    """Ends the parser's process; the next page starts another."""
+    _PARSER.close()
+
+
+atexit.register(close)
 
 
 def normalise(page: str) -> str:
@@ -95,14 +100,18 @@ def normalise(page: str) -> str:
 
     Raises:
         SampleError: the tree is too large, takes too long, or ends the parser.
+        EnvironmentFault: someone else ends the parser, again and again.
         MissingExtra: resiliparse is not installed.
     """
-    try:
-        answer = _PARSER.ask(page.encode("utf-8", "replace"))
-    except EOFError as error:
-        raise SampleError(
-            f"HTML: the page cannot be parsed within {SECONDS:g} s, or nests too deeply: {error}"
-        ) from error
-    if answer[:1] != b"=":
-        raise SampleError(f"HTML: {answer[1:].decode('utf-8', 'replace')}")
-    return answer[1:].decode()
+    markup = page.encode("utf-8", "replace")
+    for _ in range(3):
+        answer, code = _PARSER.ask(markup)
+        if answer[:1] == b"=":
+            return answer[1:].decode()
+        if answer:
+            raise SampleError(f"HTML: {answer[1:].decode('utf-8', 'replace')}")
+        if code != -signal.SIGKILL:
+            raise SampleError(
+                f"HTML: it takes more than {SECONDS:g} s to parse, or nests too deeply (exit code {code})"
+            )
+    raise EnvironmentFault("the HTML parser was killed from outside, three times; is there enough memory?")

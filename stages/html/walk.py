@@ -121,8 +121,8 @@ class Walk:
         """Whether some of its text before `link_end` is not a link."""
         self.link_end = 0
 
-    def read(self, tokens: Iterable[Token]) -> None:  # noqa: PLR0912  # the one hot loop: a call per tag would double it
-        """All of a page."""
+    def read(self, tokens: Iterable[Token], unusual: bool = True) -> None:  # noqa: PLR0912  # the one hot loop
+        """All of a page. `unusual`: whether any element of it can be."""
         tags, at, homes, trails, parts, pending = self.tags, self.at, self.homes, self.trails, self.parts, self.pending
         blocks, is_unusual = self.rules.blocks, self.rules.is_unusual
         frame = self.frame
@@ -153,7 +153,7 @@ class Walk:
                         trails.append(None)
                     tags.append(tag)
                     at.append(-1)
-                    if attrs and is_unusual(attrs):
+                    if unusual and attrs and is_unusual(attrs):
                         self.rules.unusual(self, tag, attrs)
                         frame = self.frame
                         starts, ends, flows, muted = frame.mode.parts()
