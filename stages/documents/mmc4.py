@@ -14,7 +14,7 @@ from curate.documents import spans
 from curate.errors import MissingExtra
 from curate.schema import IMAGE, TEXT
 
-PAIRS: Final = 1 << 22
+PAIRS: Final = 1 << 20
 """Images times texts of a document that is matched; none of the manuals' pages has a hundredth of it."""
 NONE: Final = -1
 
@@ -55,7 +55,7 @@ class Matches(DocumentFact):
     def gives(self) -> dict[str, pa.DataType]:
         """Of an image: matched_node, the number of its text among all nodes of the document, from 0 (`export.place` reads
         it); matched_text_index, the same among the texts that are left, as in MMC4; matched_sim, their cosine, -1 to 1.
-        best_sim: its highest cosine to any text. Null: no match, no embedding, no texts, or more than 4 million pairs."""
+        best_sim: its highest cosine to any text. Null: no match, no embedding, no texts, or more than a million pairs."""
         places = dict.fromkeys(("matched_node", "matched_text_index"), pa.int32())
         return {**places, **dict.fromkeys(("matched_sim", "best_sim"), pa.float32())}
 

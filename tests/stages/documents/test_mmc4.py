@@ -110,7 +110,7 @@ def test_numbers_are_those_of_the_page_though_nodes_are_gone() -> None:
 
 
 def test_a_document_beyond_the_limit_is_left_alone() -> None:
-    images, texts = PAIRS // 2000 + 1, 2000
+    images, texts = PAIRS // 1000 + 1, 1000
     rows: list[tuple[str, list[float] | None]] = [("document", None)]
     rows += [("image", [1.0, 0.0])] * images + [("text", [1.0, 0.0])] * texts
     found = Matches(mode="mmc4").compute(columns(rows), {})
