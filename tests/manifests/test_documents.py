@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import curate
 from curate.verify import verify
@@ -61,3 +62,39 @@ def test_the_default_recipe(tmp_path: Path) -> None:
     assert fate["facts"]["text_pages"] >= 5
     said = [row["text"] for row in rows if row["rule"] == "link"]
     assert "- Gallery" in said and not any("histogram" in text for text in said if text.startswith("We "))
+
+
+def blog(folder: Path, pages: int = 6) -> None:
+    """A site as blogs are: logo, pixel, banner, an article's picture that leads to a larger one, a smiley, cards, a badge."""
+    sizes = {"logo": (220, 80), "pixel": (1, 1), "banner": (728, 90), "smiley": (20, 20), "badge": (88, 64)}
+    names = [*sizes, *(f"photo{i}" for i in range(pages)), *(f"large{i}" for i in range(pages))]
+    for number, name in enumerate(names):
+        size = sizes.get(name, (400, 300 + number))
+        Image.new("RGB", size, (7 * number, 90, 200 - number)).save(folder / f"{name}.png")
+    for i in range(pages):
+        other, another = (i + 1) % pages, (i + 2) % pages
+        (folder / f"{i}.html").write_text(
+            f"""<html lang=en><title>Post {i}</title><body>
+            <div><a href="/"><img src="logo.png" alt="The blog"></a><img src="pixel.png" width=1 height=1></div>
+            <h1>Post {i}</h1><p>On day {i} we walked along the river and saw the herons.</p>
+            <div><a href="large{i}.png"><img src="photo{i}.png" alt=""></a><p>Figure {i}. A heron near the bridge</p></div>
+            <p>It was a fine day <img src="smiley.png"> and nobody wanted to go home before number {i}.</p>
+            <p><a href="https://ads.example/click?{i}"><img src="banner.png"></a></p>
+            <div><div><a href="{other}.html"><img src="photo{other}.png"></a>
+            <h3><a href="{other}.html">Post {other}</a></h3></div>
+            <div><a href="{another}.html"><img src="photo{another}.png"><p>Post {another}</p></a></div></div>
+            <footer><a href="about.html"><img src="badge.png"></a> All rights reserved.</footer></body></html>"""
+        )
+
+
+def test_a_blog(tmp_path: Path) -> None:
+    """Every rule has something to do, and of each post its own picture stays, with its caption."""
+    (tmp_path / "site").mkdir()
+    blog(tmp_path / "site")
+    source = ["pool.name=blog", "pool.step=stages.ingest.pages.Pages", f"pool.path={tmp_path}/site"]
+    found, _ = run("manifests/documents/images.yaml", tmp_path / "root", *source)
+    counts = fates(found)["image"]
+    assert counts == {"tracker": 6, "icon": 6, "navigation": 18, "advert": 6, "repeated": 6, "kept": 6}
+    kept = [row for row in found.table("kind", "fate", "url", "image_caption").to_pylist() if row["fate"] == "kept"]
+    images = [(row["url"].rpartition("/")[2], row["image_caption"]) for row in kept if row["kind"] == "image"]
+    assert images == [(f"photo{i}.png", f"Figure {i}. A heron near the bridge") for i in range(6)]
