@@ -98,3 +98,19 @@ def test_a_blog(tmp_path: Path) -> None:
     kept = [row for row in found.table("kind", "fate", "url", "image_caption").to_pylist() if row["fate"] == "kept"]
     images = [(row["url"].rpartition("/")[2], row["image_caption"]) for row in kept if row["kind"] == "image"]
     assert images == [(f"photo{i}.png", f"Figure {i}. A heron near the bridge") for i in range(6)]
+
+
+def test_statistics_of_a_domain_decide_and_are_asked_again(tmp_path: Path) -> None:
+    recipe = (
+        (ROOT / "manifests/documents/images.yaml").read_text().replace("${here}", str(ROOT / "manifests/documents"))
+    )
+    fact = "  - {step: stages.select.domains.DomainStatistics, means: [width]}\n\nselect:\n"
+    rule = '  - {step: filters.thresholds.Within, name: small, "on": document, column: domain_pages, min: 25}\n'
+    (tmp_path / "domains.yaml").write_text(recipe.replace("\nselect:\n", fact + rule))
+    found, _ = run(str(tmp_path / "domains.yaml"), tmp_path / "root")
+    assert fates(found)["document"] == {"small": 24}
+    asked = found.whatif(["select.0.min=24"])
+    assert asked.kinds["document"].kept == 24
+    table = found.table("kind", "domain", "domain_pages", "domain_width").to_pylist()
+    assert {(row["domain"], row["domain_pages"]) for row in table} == {("python-skimage-doc.example", 24)}
+    assert all(32 < row["domain_width"] < 800 for row in table)
