@@ -17,6 +17,8 @@ from curate.schema import IMAGE
 
 LEVELS: Final = 8
 """Containers around an image that are looked at, from the innermost."""
+LETTERS: Final = 64
+"""Characters of a word, so that a huge text is not counted again for each image beside it."""
 SPAN: Final = 256
 """Nodes of a container that are looked at: one that has more is no figure."""
 HEADINGS: Final = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
@@ -122,9 +124,9 @@ def captions(places: Sequence[Place], image: int, max_words: int = 100, max_text
     found: list[list[Place]] = []
     path = places[image].path
     for _ in range(LEVELS):
-        path, dot, _ = path.rpartition(".")
-        low, high = _extent(places, image, path)
-        if not dot or high - low > SPAN:
+        path = path.rpartition(".")[0]
+        low, high = _extent(places, image, path) if path else (0, SPAN + 1)
+        if high - low > SPAN:
             break
         texts, images = _own(places[low:high], path)
         texts = [text for text in texts if all(text not in group for group in found)]
@@ -177,8 +179,11 @@ def _own(span: Sequence[Place], path: str) -> tuple[list[Place], list[Place]]:
 
 
 def _short(texts: Sequence[Place], max_words: int, max_texts: int) -> bool:
-    wrong = any(text.tag in HEADINGS | ITEMS | LISTINGS for text in texts)
-    return not wrong and len(texts) <= max_texts and sum(count_words(text.text) for text in texts) <= max_words
+    if len(texts) > max_texts or any(text.tag in HEADINGS | ITEMS | LISTINGS for text in texts):
+        return False
+    return all(len(text.text) <= LETTERS * max_words for text in texts) and (
+        sum(count_words(text.text) for text in texts) <= max_words
+    )
 
 
 def _told(texts: list[Place], image: Place, images: list[Place], further: bool, listed: bool) -> list[Place]:
@@ -218,8 +223,6 @@ def _beside(places: Sequence[Place], image: int, max_words: int) -> list[list[Pl
     """A numbered text right after the image, or else right before it."""
     for i in (image + 1, image - 1):
         near = places[i] if 0 <= i < len(places) else places[image]
-        if near.image or near.tag in HEADINGS or not NUMBERED.match(near.text):
-            continue
-        if count_words(near.text) <= max_words:
+        if not near.image and NUMBERED.match(near.text[: LETTERS * max_words]) and _short([near], max_words, 1):
             return [[near]]
     return []
