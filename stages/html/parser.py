@@ -17,14 +17,29 @@ if TYPE_CHECKING:
     from resiliparse.parse.html import HTMLTree
 
 
-def serialised(tree: HTMLTree, comments: bool) -> str:
-    """The tree as markup. In `<script><!-- <script></script> --></script>` the first end is none; without its text, it is
-    not there for a reader of the markup to stumble over."""
-    root = tree.document if comments else None
-    for script in root.get_elements_by_tag_name("script") if root is not None else ():
+def serialised(tree: HTMLTree) -> str:
+    """The tree as markup. In `<script><!-- <script></script> --></script>` the first end is none; such a script loses its
+    text, lest a reader of the markup takes the rest of it for the page's."""
+    markup = str(tree)
+    root = tree.document
+    if root is None or not holds_script(markup):
+        return markup
+    for script in root.get_elements_by_tag_name("script"):
         if "</script" in (script.text or "").lower():
             script.text = ""
     return str(tree)
+
+
+def holds_script(markup: str) -> bool:
+    """Whether there may be a script that holds another in a comment."""
+    start = markup.find("<script")
+    while start >= 0:
+        end = markup.find("</script", start)
+        comment = markup.find("<!--", start, end)
+        if comment >= 0 and "<script" in markup[comment:end].lower():
+            return True
+        start = markup.find("<script", end) if end >= 0 else -1
+    return False
 
 
 def main(memory: int, seconds: float, longest: int) -> None:
@@ -38,7 +53,7 @@ def main(memory: int, seconds: float, longest: int) -> None:
         page = pages.read(int.from_bytes(head, "little"))
         signal.setitimer(signal.ITIMER_VIRTUAL, seconds)  # CPU time, not the clock: a loaded machine decides nothing
         try:
-            tree = serialised(HTMLTree.parse_from_bytes(page, "utf-8"), b"<!--" in page).encode()
+            tree = serialised(HTMLTree.parse_from_bytes(page, "utf-8")).encode()
             answer = b"=" + tree if len(tree) < longest else b"!its tree is longer than %d bytes" % longest
         except MemoryError:
             answer = b"!its tree does not fit %d bytes of memory" % memory
