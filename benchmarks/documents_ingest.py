@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.data.warcs import Response, write_warc
 from stages.html.page import extract
-from stages.ingest.archive import records
+from stages.ingest.archive import Archive
 from stages.ingest.response import parse
 from stages.ingest.warc import Warc
 
@@ -35,7 +35,7 @@ def sample() -> list[Response]:
     found = []
     for path in sorted(SAMPLE.glob("*.warc.gz")):
         with path.open("rb") as file:
-            for record in records(file, str(path), 0, 1 << 62, lambda _: 1 << 62):
+            for record in Archive(file, str(path)).records(0, 1 << 62, lambda _: 1 << 62):
                 answer = parse(record.block)
                 if answer is not None:
                     found.append(Response(record.url, answer.body, answer.media_type, answer.status))
@@ -85,7 +85,7 @@ def parsed(answers: list[Response], copies: int) -> float:
 def by_ours(path: Path) -> int:
     """Records, read whole by ours."""
     with path.open("rb") as file:
-        return sum(len(record.block) for record in records(file, str(path), 0, 1 << 62, lambda _: 1 << 62))
+        return sum(len(record.block) for record in Archive(file, str(path)).records(0, 1 << 62, lambda _: 1 << 62))
 
 
 def by_fastwarc(path: Path) -> int:

@@ -57,7 +57,7 @@ def _pairs(key: str, parsed: Parsed, store: Store) -> Iterator[Row]:
         digest = hashlib.sha256(source.html).digest()
         meta = json.dumps(describe(parsed), ensure_ascii=True, sort_keys=True)
         url = clean(source.url)
-        yield Row(make_uid(url or key, None, digest), key, url=url, meta=meta, error=clean(error))
+        yield Row(make_uid(url or meta, None, digest), key, url=url, meta=meta, error=clean(error))
         return
     about = {name: value for name, value in describe(parsed).items() if name != "alternates"} | {"page": page.url}
     meta = json.dumps(about, ensure_ascii=True, sort_keys=True)

@@ -52,42 +52,15 @@ Wants = Callable[[Record], int]
 """From a record with the first `FIRST` bytes of its block to how many bytes of it are wanted."""
 
 
-def records(file: BinaryIO, where: str, start: int, end: int, wants: Wants | None = None) -> Iterator[Record]:
-    """The records that begin in bytes `start` to `end`, in order. A damaged one has its `error`, and so has a gap.
+class Archive:
+    """A WARC archive, and the file that FastWARC reads it through.
 
-    `start` is 0, the place of a record (`Record.at`), or anywhere: then reading begins with the first record behind it.
-    So each record belongs to exactly one range, however an archive is cut.
+    It remembers which errors were the file's own: FastWARC raises `OSError` for damaged data as well.
 
     Args:
         file: seekable, opened in binary mode.
-        where: the file's path or URL, for messages.
-        wants: how much of a record's block to read; None: nothing.
-
-    Raises:
-        PoolError: the archive is compressed as a whole, so that its records have no places.
+        where: the file's path or URL, for messages; a name that ends in .gz tells a .gz archive with a damaged beginning.
     """
-    source = _Watched(file, where)
-    at = _next(source, start) if start else 0
-    while at is not None and at < min(end, source.size):
-        last: Record | None = None
-        for record in _read(source, at, wants):
-            if last is not None:
-                yield last  # the header behind it was read: it is whole
-            last = record
-            if record.at >= end:
-                return
-        whole = at if last is None else _end(source, last)
-        if last is not None:
-            yield last if whole is not None else _damaged(last)
-        following = _next(source, at + 1 if last is None else last.at + 1 if whole is None else whole)
-        until = source.size if following is None else following
-        if whole is not None and _is_gap(source, whole, until):
-            yield _gap(source, whole, until)
-        at = following
-
-
-class _Watched:
-    """A file that remembers which errors were its own: FastWARC raises `OSError` for damaged data as well."""
 
     def __init__(self, file: BinaryIO, where: str) -> None:
         self.file, self.where = file, where
@@ -96,7 +69,38 @@ class _Watched:
         self.packed = start[:3] == GZIP or (where.endswith(".gz") and start != b"WARC/")
         self.error: Exception | None = None
 
+    def records(self, start: int, end: int, wants: Wants | None = None) -> Iterator[Record]:
+        """The records that begin in bytes `start` to `end`, in order. A damaged one has its `error`, and so has a gap.
+
+        `start` is 0, the place of a record (`Record.at`), or anywhere: then reading begins with the first record behind
+        it. So each record belongs to exactly one range, however an archive is cut.
+
+        Args:
+            wants: how much of a record's block to read; None: nothing.
+
+        Raises:
+            PoolError: the archive is compressed as a whole, so that its records have no places.
+        """
+        at = _next(self, start) if start else 0
+        while at is not None and at < min(end, self.size):
+            last: Record | None = None
+            for record in _read(self, at, wants):
+                if last is not None:
+                    yield last  # the header behind it was read: it is whole
+                last = record
+                if record.at >= end:
+                    return
+            whole = at if last is None else _end(self, last)
+            if last is not None:
+                yield last if whole is not None else _damaged(last)
+            following = _next(self, at + 1 if last is None else last.at + 1 if whole is None else whole)
+            until = self.size if following is None else following
+            if whole is not None and _is_gap(self, whole, until):
+                yield _gap(self, whole, until)
+            at = following
+
     def read(self, size: int = -1) -> bytes:
+        """As a file's."""
         try:
             return self.file.read(size)
         except Exception as error:
@@ -104,16 +108,18 @@ class _Watched:
             raise
 
     def seek(self, offset: int, whence: int = 0) -> int:
+        """As a file's."""
         return self.file.seek(offset, whence)
 
     def tell(self) -> int:
+        """As a file's."""
         return self.file.tell()
 
     def close(self) -> None:
         """Not ours to close."""
 
     def at(self, offset: int, size: int) -> bytes:
-        """Bytes of another place; reading goes on where it was."""
+        """At most `size` bytes of another place; reading goes on where it was."""
         here = self.file.tell()
         self.file.seek(offset)
         data = self.file.read(size)
@@ -126,7 +132,7 @@ class _Watched:
             raise self.error
 
 
-def _read(source: _Watched, at: int, wants: Wants | None) -> Iterator[Record]:
+def _read(source: Archive, at: int, wants: Wants | None) -> Iterator[Record]:
     """Records as FastWARC reads them from `at` on. Ends before damage, or with a record that has an `error`."""
     source.seek(at)
     for number, record in enumerate(_iterate(source)):
@@ -155,7 +161,7 @@ def _read(source: _Watched, at: int, wants: Wants | None) -> Iterator[Record]:
         yield found
 
 
-def _iterate(source: _Watched) -> Iterator[WarcRecord]:
+def _iterate(source: Archive) -> Iterator[WarcRecord]:
     """FastWARC's records. Damage ends them without a word: where reading ended is looked into anyway."""
     try:
         from fastwarc.warc import ArchiveIterator
@@ -191,7 +197,7 @@ def _rest(record: WarcRecord, found: Record, wants: Wants) -> bytes:
     return record.reader.read(wanted) if wanted > 0 else b""
 
 
-def _end(source: _Watched, record: Record) -> int | None:
+def _end(source: Archive, record: Record) -> int | None:
     """Where the record ends, if it is whole: as long as its header says and, if it is packed, of the right checksum."""
     if record.error is not None:
         return None
@@ -204,7 +210,7 @@ def _end(source: _Watched, record: Record) -> int | None:
     return end + len(BLANK) if source.at(end, len(BLANK)) == BLANK else None
 
 
-def _end_of_member(source: _Watched, record: Record) -> int | None:
+def _end_of_member(source: Archive, record: Record) -> int | None:
     member, position, size, opening = zlib.decompressobj(31), record.at, 0, b""
     try:
         while not member.eof:
@@ -220,7 +226,7 @@ def _end_of_member(source: _Watched, record: Record) -> int | None:
     return position - len(member.unused_data) if 0 <= behind <= len(BLANK) else None
 
 
-def _next(source: _Watched, at: int) -> int | None:
+def _next(source: Archive, at: int) -> int | None:
     """The first byte from `at` on at which a record begins; None: there is none.
 
     Of a record that holds a WARC archive in its block, a record in there cannot be told from one of this archive.
@@ -250,11 +256,11 @@ def _begins(window: bytes, at: int) -> bool:
     return behind_blank and b"\nwarc-type:" in head.lower() and _LENGTH.search(head) is not None
 
 
-def _is_gap(source: _Watched, start: int, end: int) -> bool:
+def _is_gap(source: Archive, start: int, end: int) -> bool:
     return source.at(start, min(end - start, FIRST)).strip(b"\0\r\n") != b""
 
 
-def _gap(source: _Watched, start: int, end: int) -> Record:
+def _gap(source: Archive, start: int, end: int) -> Record:
     """Bytes that no record could be read from, with what the first of them still say of the record that stood there."""
     record = Record(start, "", "", {}, end - start)
     head, blank, block = _opening(source, start).partition(BLANK)
@@ -264,7 +270,7 @@ def _gap(source: _Watched, start: int, end: int) -> Record:
     return record._replace(error=f"damaged archive: bytes {start} to {end} hold no whole record")
 
 
-def _opening(source: _Watched, at: int) -> bytes:
+def _opening(source: Archive, at: int) -> bytes:
     """What can be unpacked of a damaged gzip member, byte by byte, so that all before the damage is had."""
     member, opening, packed = zlib.decompressobj(31), bytearray(), source.at(at, FIRST)
     try:

@@ -139,8 +139,8 @@ def document_rows(number: int, row: int, parsed: Parsed, store: Store) -> Iterat
     """The rows of the document of that number in the shard; its own is the shard's `row`."""
     source, page, error = parsed
     url, key = clean(source.url), f"{number:08d}"
-    uid = make_uid(url or key, None, hashlib.sha256(source.html).digest())
     meta = json.dumps(describe(parsed), ensure_ascii=True, sort_keys=True)
+    uid = make_uid(url or meta, None, hashlib.sha256(source.html).digest())  # what has no URL is known by its place
     title = clean(page.title) if page else None
     yield DocumentRow(uid, key, title, url, None, None, None, None, meta, clean(error), "document")
     for place, node in enumerate(page.nodes if page else ()):

@@ -145,15 +145,15 @@ def stamp_of(info: dict[str, Any]) -> str:
 
 
 @contextmanager
-def reading(path: str) -> Iterator[BinaryIO]:
-    """The file, opened for one sequential read. Errors are told apart as in `faults`."""
+def reading(path: str, block: int = 8 << 20) -> Iterator[BinaryIO]:
+    """The file, opened to be read; of a store, `block` bytes at a time. Errors are told apart as in `faults`."""
     with faults(path):
         fs, inside = filesystem(path)
         if is_local(fs):
             with open(inside, "rb", buffering=1 << 20) as file:
                 yield file
         else:
-            with fs.open(inside, "rb", block_size=8 << 20) as file:
+            with fs.open(inside, "rb", block_size=block) as file:
                 yield file
 
 

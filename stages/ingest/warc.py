@@ -17,7 +17,7 @@ from pydantic import Field
 
 from curate.contracts import Unit
 from curate.errors import PoolError
-from stages.ingest.archive import FIRST, Record, records
+from stages.ingest.archive import FIRST, Archive, Record
 from stages.ingest.documents import Images, WebPage
 from stages.ingest.files import Refused, find_files, reading
 from stages.ingest.response import Response, content, parse
@@ -33,6 +33,8 @@ CARRIERS = PAGES | {"revisit"}
 """Types of records that stand for what a URL holds."""
 MAX_INDEXED = 4_000_000
 """Records of one archive whose URLs are known, 16 bytes each."""
+NEAR = 1 << 20
+"""Bytes that are fetched at once around an image, of an archive in a store."""
 MAX_HOPS = 5
 """Redirects and revisits that are followed inside an archive."""
 MAX_TRIES = 4
@@ -60,7 +62,7 @@ class Warc(WebSource):
         units = []
         for file in find_files([self.path] if isinstance(self.path, str) else list(self.path), ".warc*"):
             for number, start in enumerate(range(0, file.size, step)):
-                stamp = repr((file.path, file.stamp, start, step, self.settings()))
+                stamp = repr((file.stamp, start, step, self.settings()))
                 digest = hashlib.blake2b(stamp.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
                 args = {
                     "archive": file.path,
@@ -83,7 +85,7 @@ class Warc(WebSource):
             return limit + FIRST if may_be_page(record) else 0
 
         with reading(path) as file:
-            for record in records(file, path, unit.args["start"], unit.args["end"], wants):
+            for record in Archive(file, path).records(unit.args["start"], unit.args["end"], wants):
                 page = page_of(record, name, limit)
                 if page is not None:
                     yield page
@@ -92,7 +94,7 @@ class Warc(WebSource):
     def archived(self, unit: Unit) -> Iterator[Images]:
         """The images of the unit's archive, all of it."""
         path = unit.args["archive"]
-        with reading(path) as file:
+        with reading(path, NEAR) as file:
             yield ArchivedImages(file, path, unit.args["stamp"])
 
 
@@ -148,7 +150,7 @@ class ArchivedImages:
     """What the records of one archive hold, by URL. Redirects and revisits are followed inside the archive."""
 
     def __init__(self, file: BinaryIO, path: str, stamp: str) -> None:
-        self.file, self.path = file, path
+        self.archive = Archive(file, path)
         self.index = index_of(path, stamp)
 
     def read(self, url: str) -> bytes:
@@ -189,7 +191,7 @@ class ArchivedImages:
             if self.index.hashes[at] != hashed:
                 return
             place = int(self.index.places[at])
-            for record in records(self.file, self.path, place, place + 1, lambda _: MAX_IMAGE + FIRST):
+            for record in self.archive.records(place, place + 1, lambda _: MAX_IMAGE + FIRST):
                 if address(record.url) == wanted:
                     yield record
 
@@ -203,7 +205,7 @@ def index_of(path: str, stamp: str) -> Index:
     """
     hashes, places = array("Q"), array("Q")
     with reading(path) as file:
-        for record in records(file, path, 0, sys.maxsize):
+        for record in Archive(file, path).records(0, sys.maxsize):
             if record.type in CARRIERS and record.url:
                 hashes.append(_hash(address(record.url)))
                 places.append(record.at)

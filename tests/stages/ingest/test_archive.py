@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from benchmarks.data.warcs import Response, record, record_of
 from curate.errors import PoolError
 from stages.ingest import archive
-from stages.ingest.archive import Record, records
+from stages.ingest.archive import Archive, Record
 
 BODIES = [b"<html>%d</html>" % number * (1 + 37 * number) for number in range(7)]
 RECORDS = [record_of(Response(f"http://h.example/{number}", body)) for number, body in enumerate(BODIES)]
@@ -35,7 +35,7 @@ def everything(_: Record) -> int:
 
 
 def read(data: bytes, name: str, start: int = 0, end: int = 1 << 40) -> list[Record]:
-    return list(records(io.BytesIO(data), name, start, end, everything))
+    return list(Archive(io.BytesIO(data), name).records(start, end, everything))
 
 
 def bodies(found: list[Record]) -> list[bytes]:
@@ -150,12 +150,12 @@ def test_a_header_longer_than_allowed_is_damage() -> None:
 
 
 def test_only_what_is_wanted_is_read() -> None:
-    found = list(records(io.BytesIO(joined("a.warc.gz")), "a.warc.gz", 0, 1 << 40))
+    found = list(Archive(io.BytesIO(joined("a.warc.gz")), "a.warc.gz").records(0, 1 << 40))
     assert [one.block for one in found] == [b""] * 7
     big = record_of(Response("http://h.example/big", b"x" * (archive.FIRST * 3)))
-    (one,) = records(io.BytesIO(big), "a.warc", 0, 1 << 40, lambda _: 0)
+    (one,) = Archive(io.BytesIO(big), "a.warc").records(0, 1 << 40, lambda _: 0)
     assert len(one.block) == archive.FIRST
-    (one,) = records(io.BytesIO(big), "a.warc", 0, 1 << 40, lambda _: archive.FIRST + 5)
+    (one,) = Archive(io.BytesIO(big), "a.warc").records(0, 1 << 40, lambda _: archive.FIRST + 5)
     assert len(one.block) == archive.FIRST + 5 and one.length > archive.FIRST * 3
 
 
@@ -171,4 +171,4 @@ class Failing(io.BytesIO):
 @pytest.mark.parametrize("name", FORMS)
 def test_an_error_of_the_store_is_not_taken_for_damage(name: str) -> None:
     with pytest.raises(OSError, match="the network is gone"):
-        list(records(Failing(joined(name) * 40), name, 0, 1 << 40, everything))
+        list(Archive(Failing(joined(name) * 40), name).records(0, 1 << 40, everything))

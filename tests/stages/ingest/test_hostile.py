@@ -20,7 +20,7 @@ from PIL import Image
 import curate
 from benchmarks.data.warcs import Response, record_of, write_warc
 from curate.verify import verify
-from stages.ingest.archive import records
+from stages.ingest.archive import Archive
 from stages.ingest.response import parse
 
 SAMPLE = Path(__file__).parents[3] / "manifests/sample/documents"
@@ -162,7 +162,7 @@ def sample_pages() -> list[bytes]:
     found = []
     for path in sorted(SAMPLE.glob("*.warc.gz")):
         with path.open("rb") as file:
-            answers = [parse(one.block) for one in records(file, str(path), 0, 1 << 40, lambda _: 1 << 30)]
+            answers = [parse(one.block) for one in Archive(file, str(path)).records(0, 1 << 40, lambda _: 1 << 30)]
         found += [one.body for one in answers if one is not None and one.media_type == "text/html"]
     return found
 

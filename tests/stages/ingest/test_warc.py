@@ -19,7 +19,7 @@ from curate.contracts import Unit
 from curate.errors import PoolError
 from curate.schema import DOCUMENT_INDEX
 from stages.ingest import documents, warc
-from stages.ingest.archive import records
+from stages.ingest.archive import Archive
 from stages.ingest.warc import Warc, index_of
 
 SAMPLE = Path(__file__).parents[3] / "manifests/sample/documents"
@@ -262,7 +262,7 @@ def test_a_damaged_record_is_a_document_that_failed(tmp_path: Path, images: dict
     archive = write(tmp_path / f"x.{suffix}", *parts)
     data = bytearray(archive.read_bytes())
     with archive.open("rb") as file:
-        places = [*(row.at for row in records(file, str(archive), 0, 1 << 40)), len(data)]
+        places = [*(row.at for row in Archive(file, str(archive)).records(0, 1 << 40)), len(data)]
     for hit in (2, 7):  # the second page, the last image
         if suffix == "warc":
             data[places[hit]] ^= 1
