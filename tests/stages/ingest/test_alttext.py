@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import yaml
+
+import curate
 from benchmarks.data.warcs import Response, write_warc
 from curate.schema import INDEX
+from curate.verify import verify
 from stages.ingest.alttext import PagesAltText, WarcAltText
 from stages.ingest.warc import Warc
 
@@ -61,3 +65,24 @@ def test_pairs_of_a_folder(tmp_path: Path, images: dict[str, bytes]) -> None:
         ("the same, red", None),
         ("gone", "missing image: none.jpg"),
     ]
+
+
+def test_the_pair_pipeline_runs_over_them(tmp_path: Path) -> None:
+    recipe = {
+        "name": "pairs",
+        "pool": {"step": "stages.ingest.alttext.WarcAltText", "path": str(SAMPLE)},
+        "signals": [{"step": "stages.signals.image.Header"}, {"step": "stages.signals.text.CaptionStats"}],
+        "select": [
+            {"step": "filters.image.Resolution", "min_side": 100},
+            {"step": "filters.text.CaptionLength", "min_words": 2},
+        ],
+        "export": {"formats": [{"step": "stages.export.webdataset.Webdataset"}]},
+    }
+    path = tmp_path / "pairs.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    run = curate.open_run(curate.run(path, root=str(tmp_path / "root"), executor="inline", quiet=True)["run"])
+    assert verify(run) == []
+    rows = run.table("text", "fate", "width").to_pylist()
+    kept = [row for row in rows if row["fate"] == "kept"]
+    assert len(rows) >= 40 and len(kept) >= 30
+    assert all(row["width"] >= 100 and len(row["text"].split()) >= 2 for row in kept)
