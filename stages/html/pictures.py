@@ -82,12 +82,12 @@ def end_figure(walk: Walk, tag: str, attrs: str) -> None:
 
 def caption(walk: Walk, tag: str, attrs: str) -> None:
     """Of a figure or of a table."""
-    walk.captions.append(len(walk.nodes))
+    walk.captions.append((tag, len(walk.nodes)))
 
 
 def end_caption(walk: Walk, tag: str, attrs: str) -> None:
     """What it says belongs to the innermost figure or table."""
-    since = walk.captions.pop()
+    _, since = walk.captions.pop()
     nodes = walk.nodes[since : since + _CAPTION_NODES]
     texts = [node.text for node in nodes if node.kind == "text" and node.text]
     if tag == "figcaption" and walk.figures:

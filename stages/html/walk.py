@@ -24,7 +24,7 @@ BREAK: Final = "\0"
 
 _BLANK: Final = BREAK + " \t\n\f"
 _MARKED: Final = frozenset({"li", "p", "div", "article", "section", "blockquote"})
-"""Texts that take the marker of their list item."""
+"""Paragraphs: in a list item the first takes its marker, in a caption all take its name."""
 _HEADINGS: Final = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 
 Handler = Callable[["Walk", str, str], None]
@@ -100,8 +100,8 @@ class Walk:
         self.lists: list[list[int] | None] = []
         """Open lists: [next number, step], None for bullets."""
         self.table: Any = None
-        self.captions: list[int] = []
-        """Open captions: how many nodes there were before each."""
+        self.captions: list[tuple[str, int]] = []
+        """Open captions: element, and how many nodes there were before it."""
         self.figures: list[tuple[int, list[str]]] = []
         """Open figures: how many images waited for a caption before each, and its captions."""
         self.uncaptioned: list[Node] = []
@@ -211,6 +211,8 @@ class Walk:
             if text:
                 home = self.homes[-1]
                 tag = self.tags[home] or "body"
+                if self.captions and tag in _MARKED:
+                    tag = self.captions[-1][0]
                 if self.marker:
                     text, tag = self._marked(text, tag)
                 link = None if self.first_link is None else self._link()

@@ -154,7 +154,7 @@ def test_figures_give_captions() -> None:
     assert [node.caption for node in found if node.kind == "image"] == ["Two cats and more"] * 2 + [None]
     assert [(node.tag, node.text) for node in found if node.kind == "text"] == [
         ("figcaption", "Two cats"),
-        ("p", "and more"),
+        ("figcaption", "and more"),
     ]
     nested = nodes(
         "<figure><figure><img src=a.png><figcaption>in</figcaption></figure><img src=b.png><figure><img src=c.png></figure>"
