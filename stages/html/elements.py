@@ -30,6 +30,9 @@ _ROLES: Final[dict[str, Region]] = {
 _SECTIONS: Final = frozenset({"article", "aside", "main", "nav", "section"})
 """A <header> or <footer> inside one of these is not the page's (HTML-AAM)."""
 
+_PERMALINKS: Final = frozenset({"¶", "#", "§", "🔗", "\uf0c1"})
+"""What links to a place of the page itself, and says no more than this, is no text: generators add it to headings."""
+
 _HREF: Final = re.compile(' href="([^"]*)"')
 _NUMBER: Final = re.compile(r"\s*(-?\d{1,9})\s*")
 _UNUSUAL: Final = re.compile(
@@ -140,7 +143,9 @@ def _anchor(walk: Walk, tag: str, attrs: str) -> None:
 
 
 def _end_anchor(walk: Walk, tag: str, attrs: str) -> None:
-    walk.links.pop()
+    href = walk.links.pop()
+    if href is not None and href[:1] == "#" and walk.parts and walk.parts[-1] in _PERMALINKS:
+        walk.parts.pop()
     walk.link_end = len(walk.parts)
 
 

@@ -266,6 +266,13 @@ def test_texts_that_are_links(html: str, link: str | None) -> None:
     assert only(html).link == (link and HERE + link)
 
 
+def test_a_sign_that_links_to_its_own_heading_is_no_text() -> None:
+    heading = only("<h2>Dilation<a class=headerlink href='#dilation' title=Permalink>¶</a></h2>")
+    assert (heading.text, heading.link) == ("Dilation", None)
+    assert texts("<p>See <a href='law.html'>§</a> and <a href='#one'>one</a>, or ¶.") == ["See § and one, or ¶."]
+    assert texts("<h2><a href='#a'>#</a> Name</h2>") == ["Name"]
+
+
 def test_a_link_ends_with_its_text() -> None:
     found = nodes("<a href=x><p>one</p></a><p>two</p><nav><a href=y>three</a></nav><a href=z><img src=i.png></a>")
     assert [node.link for node in found] == [HERE + "x", None, HERE + "y", HERE + "z"]
