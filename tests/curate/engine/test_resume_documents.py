@@ -11,7 +11,7 @@ import yaml
 
 import curate
 from curate.verify import verify
-from tests.curate.engine.test_resume import command, finish, kill_repeatedly, outcome
+from tests.curate.engine.test_resume import command, finish, inline_seconds, kill_repeatedly, outcome
 
 SAMPLE = Path(__file__).parents[3] / "manifests/sample/documents"
 
@@ -66,10 +66,11 @@ def execute(recipe: Path, root: Path, **settings: Any) -> str:
 @pytest.mark.slow
 def test_killed_or_not(recipe: Path, tmp_path: Path) -> None:
     undisturbed = execute(recipe, tmp_path / "undisturbed", executor="inline")
+    begun, done = inline_seconds(recipe, tmp_path)
     root = str(tmp_path / "killed")
     line = command(recipe, root, "--executor", "inline")
     draw = random.Random(11)
-    assert kill_repeatedly(line, [draw.uniform(0.8, 3) for _ in range(6)], lambda pid: pid) >= 2
+    assert kill_repeatedly(line, [draw.uniform(begun, done) for _ in range(10)], lambda pid: pid) >= 2
     finish(line)
     assert outcome(root) == outcome(undisturbed) and len(outcome(root)) > 9
     assert pool(root) == pool(undisturbed)
