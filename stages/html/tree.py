@@ -45,8 +45,7 @@ class _Parser:
             process = self._running()
             assert process.stdin and process.stdout
             try:
-                process.stdin.write(len(page).to_bytes(8, "little"))
-                process.stdin.write(page)
+                process.stdin.write(len(page).to_bytes(8, "little") + page)  # at once: the child wakes up once
                 process.stdin.flush()
                 head = process.stdout.read(8)
                 answer = process.stdout.read(int.from_bytes(head, "little"))
@@ -64,6 +63,7 @@ class _Parser:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                bufsize=1 << 16,  # what a pipe holds
             )
             self.owner = os.getpid()
         return self.process
