@@ -136,11 +136,11 @@ class Decider:
         return digest([node.fingerprint, seen, self.inputs(node, shard)])
 
     def seen(self, node: Node, shard: Shard) -> np.ndarray:
-        """Boolean (n,): rows, of every kind, that a fact about documents sees of a shard."""
+        """Boolean (n,): rows, of every kind, that a fact about documents sees of a shard: nodes with their document."""
         walk = self.walk(shard, self.plan.places[node.label])
         mask = np.zeros(len(walk.fate), bool)
         mask[self.ready(walk, node.inputs)] = True
-        return mask & walk.alive
+        return mask if walk.parent is None else mask & mask[walk.parent]
 
     def found(self, shard: Shard, node: Node) -> Facts | None:
         """Where a node's columns are for a shard, if they are stored."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import curate
-from curate.contracts import DocumentFact, Selection, Signal, Unit
+from curate.contracts import DocumentFact, PoolFact, Selection, Signal, Unit
 from curate.deny import read_deny
 from curate.engine.context import Context
 from curate.engine.decide import Decider
@@ -145,7 +145,8 @@ def _counted(counts: Counts) -> dict[str, Any]:
 
 def _fingerprints(decider: Decider, node: Node) -> str | dict[str, str]:
     """One fingerprint, or one per shard where it depends on what a shard holds. Empty before it is known."""
-    if not (isinstance(node.step, DocumentFact) or decider.plan.late(node)):
+    by_shard = isinstance(node.step, DocumentFact) or (decider.plan.late(node) and not isinstance(node.step, PoolFact))
+    if not by_shard:
         return decider.fact_fingerprints.get(node.label, node.fingerprint)
     if not settled(decider, node):
         return {}

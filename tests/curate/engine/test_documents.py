@@ -206,6 +206,21 @@ def test_nodes_of_an_open_document_are_open(write: Write, tmp_path: Path) -> Non
     assert {kind: one.kept for kind, one in found.kinds.items()} == {"document": 0, "text": 0, "image": 0}
 
 
+def test_whatif_finds_what_the_pool_knows_of_whole_documents(write: Write, tmp_path: Path) -> None:
+    near = {"step": "stages.select.neartext.NearDuplicateText", "column": "words_left", "words": 1}
+    select = [
+        {"step": "filters.text.CaptionLength", "min_words": 3, "name": "length"},
+        {"step": "stages.select.dedup.OnePerGroup", "groups": "text", "name": "near duplicate"},
+        {"step": "filters.thresholds.Within", "column": "texts_again", "min": 1, "name": "no text"},
+    ]
+    again = {"step": f"{STEPS}.Remaining", "name": "again"}
+    again["rename"] = {f"{what}_left": f"{what}_again" for what in ("texts", "images", "words")}
+    run = execute(write(facts=[{"step": f"{STEPS}.Remaining"}, near, again], select=select), tmp_path / "root")
+    found, expected = run.whatif(["select.2.min=2"]), run.funnel()
+    assert found.needs == {}
+    assert (expected.kinds["document"].kept, found.kinds["document"].kept) == (3, 1)
+
+
 def test_how_shards_are_cut_into_chunks_does_not_show(write: Write, tmp_path: Path) -> None:
     whole = execute(write(), tmp_path / "whole")
     for rows, compute in ((1, "needed"), (4, "needed"), (4, "all")):
