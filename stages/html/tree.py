@@ -37,13 +37,14 @@ class _Parser:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.process: subprocess.Popen[bytes] | None = None
-        self.owner = 0
+        self.others: list[subprocess.Popen[bytes] | None] = []
 
     def ask(self, page: bytes) -> tuple[bytes, int]:
         """(answer, 0), or if the child died of the page (b"", its exit code)."""
         with self.lock:
             process = self._running()
             assert process.stdin and process.stdout
+            answer: bytes | None = None
             try:
                 process.stdin.write(len(page).to_bytes(8, "little") + page)  # at once: the child wakes up once
                 process.stdin.flush()
@@ -51,10 +52,14 @@ class _Parser:
                 answer = process.stdout.read(int.from_bytes(head, "little"))
             except BrokenPipeError:
                 answer = b""
+            finally:
+                if answer is None:  # interrupted: an answer that nobody took would be the next page's
+                    process.kill()
+                    self._stop()
             return answer, 0 if answer else self._stop()
 
     def _running(self) -> subprocess.Popen[bytes]:
-        if self.process is None or self.owner != os.getpid():  # a fork must not talk over its parent's pipes
+        if self.process is None:
             if importlib.util.find_spec("resiliparse") is None:
                 raise MissingExtra("resiliparse", extra="documents")
             program = [sys.executable, "-P", str(Path(__file__).with_name("parser.py"))]
@@ -65,18 +70,22 @@ class _Parser:
                 stderr=subprocess.DEVNULL,
                 bufsize=1 << 16,  # what a pipe holds
             )
-            self.owner = os.getpid()
         return self.process
 
     def _stop(self) -> int:
         process, self.process = self.process, None
-        if process is None or self.owner != os.getpid():
+        if process is None:
             return 0
         assert process.stdin and process.stdout
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
         process.stdout.close()
         return process.wait()
+
+    def forget(self) -> None:
+        """In a fork: the child is the parent's, who may be talking to it. It is kept, for to drop it is to wait for it."""
+        self.others.append(self.process)
+        self.process, self.lock = None, threading.Lock()
 
     def close(self) -> None:
         """Ends the child."""
@@ -85,6 +94,7 @@ class _Parser:
 
 
 _PARSER = _Parser()
+os.register_at_fork(after_in_child=_PARSER.forget)
 
 
 def close() -> None:

@@ -198,8 +198,10 @@ class Walk:
         above, trail = self.homes[-2], self.trails[-2]
         if trail is None:
             trail = self.trails[-2] = ".".join(map(str, self.at[2 : min(above, 2 + DEEPEST)]))
-        if trail and home == above + 1 <= 2 + DEEPEST:
-            return f"{trail}.{self.at[above]}"
+        if trail and home <= 2 + DEEPEST:
+            return (
+                f"{trail}.{self.at[above]}" if home == above + 1 else ".".join([trail, *map(str, self.at[above:home])])
+            )
         return ".".join(map(str, self.at[2 : min(home, 2 + DEEPEST)]))
 
     def flush(self) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -95,6 +97,17 @@ def test_a_parser_that_someone_killed_is_replaced() -> None:
         time.sleep(0.01)
     assert normalise("<p>x").endswith("<p>x</p></body></html>")
     assert parser_process().pid != first.pid
+
+
+def test_an_interrupted_page_leaves_no_answer_to_the_next() -> None:
+    normalise("<p>x")
+    page = "<p>" + "".join(f"<font a={n}>" for n in range(1000)) + "<p>x" * 1000  # takes a while
+    before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    threading.Timer(0.02, os.kill, [os.getpid(), signal.SIGUSR1]).start()
+    with pytest.raises(KeyboardInterrupt):
+        normalise(page)
+    signal.signal(signal.SIGUSR1, before)
+    assert normalise("<p>y") == "<html><head></head><body><p>y</p></body></html>"
 
 
 def test_a_machine_that_kills_every_parser(monkeypatch: pytest.MonkeyPatch) -> None:
