@@ -57,7 +57,7 @@ def pages(archives: Sequence[Path]) -> Iterator[WebPage]:
     """All HTML pages of the archives."""
     source = Warc(path=tuple(str(path) for path in archives))
     for unit in source.units():
-        yield from (found for found in source.pages(unit) if found.url and found.error is None)
+        yield from (found for found in source.pages(unit, Counter()) if found.url and found.error is None)
 
 
 def words(text: str) -> int:

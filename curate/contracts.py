@@ -342,10 +342,14 @@ class Unit:
 
 @dataclass(frozen=True)
 class Ingested:
-    """One shard, read: its index rows (`curate.schema.INDEX`) and where its tar is; None: at `target`, to be committed."""
+    """One shard, read: its index rows (`curate.schema.INDEX`) and where its tar is; None: at `target`, to be committed.
+
+    `passed`: what the unit holds beside records, counted by why it did not enter; the shard's log keeps it.
+    """
 
     rows: pa.Table
     tar: str | None = None
+    passed: Mapping[str, int] = field(default_factory=dict)
 
 
 class Source(Step, ABC):

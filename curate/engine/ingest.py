@@ -24,11 +24,11 @@ class IngestTask:
     pool: str
     source: Source
 
-    def __call__(self) -> Callable[[tuple[int, Unit]], tuple[Shard, float]]:
+    def __call__(self) -> Callable[[tuple[int, Unit]], tuple[Shard, float, dict[str, int]]]:
         """The function that a worker runs."""
         return self._ingest
 
-    def _ingest(self, item: tuple[int, Unit]) -> tuple[Shard, float]:
+    def _ingest(self, item: tuple[int, Unit]) -> tuple[Shard, float, dict[str, int]]:
         number, unit = item
         started = time.perf_counter()
         own = f"pool/{self.pool}/shards/{number:08d}.tar"
@@ -38,7 +38,7 @@ class IngestTask:
                 self.storage.commit(target, own)
         tar = ingested.tar or own
         shard = write_index(self.storage, self.pool, number, unit.name, unit.stamp, tar, ingested.rows)
-        return shard, time.perf_counter() - started
+        return shard, time.perf_counter() - started, dict(ingested.passed)
 
 
 def ingest(context: Context, units: list[Unit], limit: int | None = None) -> list[Shard]:
@@ -71,9 +71,10 @@ def _read(context: Context, units: list[Unit]) -> None:
     if todo:
         task = IngestTask(context.storage, context.pool.name, context.recipe.source)
         with context.reporter.phase("ingest", len(todo), "shards") as tick:
-            for shard, seconds in context.map([Stage(task, stateless=True)], todo):
+            for shard, seconds, passed in context.map([Stage(task, stateless=True)], todo):
                 context.commit(shard)
-                context.event(shard.number, step="ingest", unit=shard.unit, rows=shard.rows, seconds=seconds)
+                said = {"passed": passed} if passed else {}
+                context.event(shard.number, step="ingest", unit=shard.unit, rows=shard.rows, seconds=seconds, **said)
                 tick(1)
     context.flush()
 

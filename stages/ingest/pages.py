@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -69,7 +70,7 @@ class Pages(WebSource):
             units.append(Unit(f"{prefix}{number:08d}", digest, args | {"pages": part}))
         return units
 
-    def pages(self, unit: Unit) -> Iterator[WebPage]:
+    def pages(self, unit: Unit, passed: Counter[str]) -> Iterator[WebPage]:
         """The pages of the unit, by path."""
         limit = int(self.max_page_megabytes * 1e6)
         with _tree(unit) as tree:

@@ -6,6 +6,7 @@ import hashlib
 import math
 import sys
 from array import array
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -25,6 +26,7 @@ from stages.ingest.tar import MAX_IMAGE
 from stages.ingest.web import MISSING, WebSource, address
 
 HTML = frozenset(["text/html", "application/xhtml+xml"])
+KINDS = frozenset(["text", "image", "audio", "video", "font", "application"])
 MEDIA = ("image/", "audio/", "video/", "font/")
 OTHERS = frozenset(["warcinfo", "request", "metadata", "conversion", "continuation"])
 """Types of records that are no answer."""
@@ -76,7 +78,7 @@ class Warc(WebSource):
             raise PoolError(f"{self.path}: these archives are empty; name one that is not")
         return units
 
-    def pages(self, unit: Unit) -> Iterator[WebPage]:
+    def pages(self, unit: Unit, passed: Counter[str]) -> Iterator[WebPage]:
         """The pages that begin in the unit's part of its archive."""
         limit = int(self.max_page_megabytes * 1e6)
         path, name = unit.args["archive"], unit.args["name"]
@@ -89,6 +91,8 @@ class Warc(WebSource):
                 page = page_of(record, name, limit)
                 if page is not None:
                     yield page
+                else:
+                    passed[_what(record)] += 1
 
     @contextmanager
     def archived(self, unit: Unit) -> Iterator[Images]:
@@ -124,6 +128,17 @@ def may_be_page(record: Record) -> bool:
         return False
     html = answer.media_type in HTML or (not answer.media_type and _looks_like_html(answer.body))
     return answer.status == 200 and html
+
+
+def _what(record: Record) -> str:
+    """What a record is that is no page: its type; of an answer also the status, or the kind of media."""
+    if record.type not in OTHERS | CARRIERS:
+        return "other"
+    answer = answer_of(record)
+    if answer is None or record.type not in PAGES:
+        return record.type
+    kind = answer.media_type.partition("/")[0]
+    return f"{record.type} {answer.status if answer.status != 200 else kind if kind in KINDS else 'other'}"
 
 
 def answer_of(record: Record) -> Response | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -51,8 +52,8 @@ class WebSource(Source):
         return self
 
     @abstractmethod
-    def pages(self, unit: Unit) -> Iterator[WebPage]:
-        """The pages of a unit, in order; it may be asked for them twice."""
+    def pages(self, unit: Unit, passed: Counter[str]) -> Iterator[WebPage]:
+        """The pages of a unit, in order; what is none is counted in `passed`. It may be asked for them twice."""
 
     @abstractmethod
     def archived(self, unit: Unit) -> AbstractContextManager[Images]:
@@ -64,16 +65,17 @@ class WebSource(Source):
 
     def ingest(self, unit: Unit, target: Path) -> Ingested:
         """Cut the unit's pages into nodes, and write the images that they show to a tar at `target`."""
+        passed = Counter[str]()
         with self._images(unit) as images, Blobs(target) as blobs:
-            tables = list(self.tables(self._parsed(unit), Store(images, blobs)))
-        return Ingested(pa.concat_tables(tables))
+            tables = list(self.tables(self._parsed(unit, passed), Store(images, blobs)))
+        return Ingested(pa.concat_tables(tables), passed=dict(sorted(passed.items())))
 
     def settings(self) -> str:
         """The fields on which a shard's rows depend, for its stamp."""
         return repr((self.mode, self.images, self.folder, self.max_page_megabytes, self.download.image_size))
 
-    def _parsed(self, unit: Unit) -> Iterator[Parsed]:
-        return parse(self.pages(unit), extractor(self.mode))
+    def _parsed(self, unit: Unit, passed: Counter[str]) -> Iterator[Parsed]:
+        return parse(self.pages(unit, passed), extractor(self.mode))
 
     @contextmanager
     def _images(self, unit: Unit) -> Iterator[Images]:
@@ -84,7 +86,8 @@ class WebSource(Source):
                 yield images
         else:
             # All URLs have to be known before the first row is written; parsing twice keeps no page in memory.
-            urls = (node.url for parsed in self._parsed(unit) if parsed.page for node in parsed.page.nodes if node.url)
+            parsed = (one.page for one in self._parsed(unit, Counter()) if one.page)
+            urls = (node.url for page in parsed for node in page.nodes if node.url)
             with tempfile.TemporaryDirectory(prefix="curate-images-") as folder:
                 yield Downloaded(self.download, urls, Path(folder))
 

@@ -116,6 +116,19 @@ def test_which_records_are_pages(tmp_path: Path) -> None:
     archive = write(tmp_path / "x.warc", *parts)
     found = pages_and_errors(archive, tmp_path / "x.tar")
     assert found == [(f"{SITE}/{name}", None) for name in ("html", "xhtml", "untyped", "resource")]
+    source = Warc(path=str(archive))
+    assert source.ingest(source.units()[0], tmp_path / "x.tar").passed == {
+        "metadata": 1,
+        "request": 1,
+        "resource text": 1,
+        "response": 1,
+        "response 206": 1,
+        "response 301": 1,
+        "response 404": 1,
+        "response text": 1,
+        "response other": 1,
+        "revisit": 1,
+    }
 
 
 def test_bodies_as_crawlers_leave_them(tmp_path: Path) -> None:
