@@ -22,7 +22,8 @@ def test_limits_are_inclusive_and_a_missing_value_is_out_unless_asked_for(
     fields: dict[str, float], kept: list[bool]
 ) -> None:
     values = np.array([1.0, 2.0, 3.0, np.nan])
-    assert Within(column="score", **fields)({"score": values}).tolist() == kept
+    rule = Within.model_validate({"column": "score", **fields})
+    assert rule({"score": values}).tolist() == kept
 
 
 def test_truth_values_and_missing_ones_are_numbers() -> None:

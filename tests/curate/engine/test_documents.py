@@ -174,7 +174,7 @@ def test_a_signal_may_read_what_is_left_and_is_computed_anew_when_that_changes(w
 def test_when_rules_leave_no_document_of_a_shard_facts_of_documents_have_nothing_to_say(
     write: Write, tmp_path: Path
 ) -> None:
-    again = {"step": f"{STEPS}.Remaining", "name": "again"}
+    again: dict[str, Any] = {"step": f"{STEPS}.Remaining", "name": "again"}
     again["rename"] = {name: f"{name}_again" for name in ("texts_left", "images_left", "words_left")}
     limits = [("texts_left", 9), ("images_left_again", 0), ("doubled", 0)]
     select = [{"step": "filters.thresholds.Within", "column": column, "min": least} for column, least in limits]
@@ -213,7 +213,7 @@ def test_whatif_finds_what_the_pool_knows_of_whole_documents(write: Write, tmp_p
         {"step": "stages.select.dedup.OnePerGroup", "groups": "text", "name": "near duplicate"},
         {"step": "filters.thresholds.Within", "column": "texts_again", "min": 1, "name": "no text"},
     ]
-    again = {"step": f"{STEPS}.Remaining", "name": "again"}
+    again: dict[str, Any] = {"step": f"{STEPS}.Remaining", "name": "again"}
     again["rename"] = {f"{what}_left": f"{what}_again" for what in ("texts", "images", "words")}
     run = execute(write(facts=[{"step": f"{STEPS}.Remaining"}, near, again], select=select), tmp_path / "root")
     found, expected = run.whatif(["select.2.min=2"]), run.funnel()
