@@ -7,6 +7,7 @@ columns, and nothing that the facts do not see either.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +34,15 @@ SHOWN: Final = ("image_embedding", "image_background", "ocr_text")
 """What an image's bytes say."""
 SAID: Final = ("text", "text_embedding", "link")
 """What its markup says besides."""
-FACTS: Final = ("caption_of", "image_caption", "image_caption_row", "text_embedding", "passage_embedding", *SHOWN)
+FACTS: Final = (
+    "text_pages",
+    "caption_of",
+    "image_caption",
+    "image_caption_row",
+    "text_embedding",
+    "passage_embedding",
+    *SHOWN,
+)
 FEWEST: Final = 5
 """Texts of a page that is judged; it also has an image and `SHORTEST` characters, navigation not counted."""
 SHORTEST: Final = 400
@@ -107,7 +116,7 @@ def load(manual: Manual, archives: Path, root: str, rows: int | None = None) -> 
     """
     archive = archives / f"{manual.archive}.warc.gz"
     name = f"dq-{manual.archive}"
-    whole = "select.4={step: stages.select.top.TopFraction, name: all, column: document_quality, fraction: 1.0}"
+    whole = "select.5={step: stages.select.top.TopFraction, name: all, column: document_quality, fraction: 1.0}"
     overrides = [f"pool.name={name}", f"pool.path={archive}", whole, "export.formats=[]", "max_failed=0.9"]
     curate.run(RECIPE, root=root, executor="inline", overrides=overrides, name=name, limit=rows, quiet=True)
     table = curate.open_run(name, root).table("fate", *INDEX, *FACTS)
@@ -121,7 +130,7 @@ def html_pages(archive: Path) -> Iterator[Any]:
     """Pages of an archive with their HTML."""
     source = Warc(path=str(archive))
     for unit in source.units():
-        yield from source.pages(unit)
+        yield from source.pages(unit, Counter())
 
 
 def _documents(columns: Columns) -> list[np.ndarray]:

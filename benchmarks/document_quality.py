@@ -34,7 +34,7 @@ ARCHIVES: Final = Path("workspace/data/manuals")
 ROOT: Final = "workspace"
 ASPECTS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "text": (
-        ("prose_links", "prose_sentences", "prose_labels", "prose_repeats", "prose_edges"),
+        ("prose_links", "prose_sentences", "prose_labels", "prose_repeats", "prose_shared", "prose_edges"),
         ("menus kept",),
     ),
     "order": (

@@ -23,6 +23,7 @@ HEADINGS: Final = ("h1", "h2", "h3", "h4", "h5", "h6")
 _UNSPACED: Final = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _WORD: Final = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]+")
 """Runs of letters and digits; scripts without spaces between words (Thai, Lao, Burmese, Khmer, kana, Han) by themselves."""
+_APART: Final = re.compile(rf"[{_UNSPACED}]")
 
 
 class Coherence(DocumentFact):
@@ -68,7 +69,7 @@ def vocabulary(text: str) -> frozenset[str]:
     """Words of three letters or more, in lower case; where a script has no spaces, pairs of neighbouring characters."""
     found: set[str] = set()
     for run in _WORD.findall(text.lower()):
-        if re.match(f"[{_UNSPACED}]", run):
+        if not run.isascii() and _APART.match(run):
             found.update(run[i : i + 2] for i in range(len(run) - 1))
         elif len(run) > 2:
             found.add(run)

@@ -24,16 +24,18 @@ ENDS: Final = tuple(".!?:;…。！？：；।؟")
 
 class Prose(DocumentFact):
     """Shares of links, labels, sentences and repetitions among the texts of a document (after Kohlschuetter et al. 2010,
-    "Boilerplate detection using shallow text features": link density and text length tell most)."""
+    "Boilerplate detection using shallow text features": link density and text length tell most; what other pages of the
+    domain say too is `stages.select.image_frequency.TextFrequency`'s to count)."""
 
-    needs: ClassVar[tuple[str, ...]] = ("text", "tag", "link")
+    needs: ClassVar[tuple[str, ...]] = ("text", "tag", "link", "text_pages")
 
     def gives(self) -> dict[str, pa.DataType]:
         """Shares, 0 to 1, null for a document without text. Of its characters: prose_links, in texts that are one link;
         prose_sentences, in texts that end as sentences do. Of its texts: prose_labels, shorter than 25 characters and no
-        heading; prose_repeats, that stood before; prose_edges, links or labels among the first and the last three."""
-        shares = ("prose_links", "prose_sentences", "prose_labels", "prose_repeats", "prose_edges")
-        return dict.fromkeys(shares, pa.float32())
+        heading; prose_repeats, that stood before; prose_shared, that other pages of the domain have, headings aside;
+        prose_edges, links, labels or shared ones among the first and the last three."""
+        columns = ("prose_links", "prose_sentences", "prose_labels", "prose_repeats", "prose_shared", "prose_edges")
+        return dict.fromkeys(columns, pa.float32())
 
     def compute(self, columns: Columns, state: State) -> dict[str, Sequence[Any] | np.ndarray]:
         """Document by document."""
@@ -43,17 +45,21 @@ class Prose(DocumentFact):
             texts = [(text or "").strip() for text in columns["text"][rows].tolist()]
             heading = np.isin(columns["tag"][rows].astype(str), HEADINGS)
             linked = np.array([link is not None for link in columns["link"][rows].tolist()], bool)
-            for name, value in shares(texts, heading, linked).items():
+            shared = columns["text_pages"][rows].astype(np.float64) > 1  # one that was not counted is not
+            for name, value in shares(texts, heading, linked, shared).items():
                 found[name][document] = value
         return {**found}
 
 
-def shares(texts: Sequence[str], heading: np.ndarray, linked: np.ndarray) -> dict[str, float]:
-    """From a document's texts, which are headings and which are one link, bool (n,) each. Empty: there is no text."""
+def shares(texts: Sequence[str], heading: np.ndarray, linked: np.ndarray, shared: np.ndarray) -> dict[str, float]:
+    """From a document's texts, which are headings, which one link, and which on other pages, bool (n,) each.
+
+    Empty: there is no text.
+    """
     sizes = np.array([len(text) for text in texts], np.int64)
     if not sizes.sum():
         return {}
-    label = (sizes < LABEL) & ~heading
+    label, common = (sizes < LABEL) & ~heading, shared & ~heading
     ends = np.array([text.endswith(ENDS) for text in texts], bool)
     edge = np.r_[0 : min(EDGE, len(texts)), max(EDGE, len(texts) - EDGE) : len(texts)]
     return {
@@ -61,5 +67,6 @@ def shares(texts: Sequence[str], heading: np.ndarray, linked: np.ndarray) -> dic
         "prose_sentences": float(sizes[ends].sum() / sizes.sum()),
         "prose_labels": float(label.mean()),
         "prose_repeats": 1 - len(Counter(texts)) / len(texts),
-        "prose_edges": float((label | linked)[edge].mean()),
+        "prose_shared": float(common.mean()),
+        "prose_edges": float((label | linked | common)[edge].mean()),
     }

@@ -38,6 +38,7 @@ def page(number: int, rng: np.random.Generator) -> Page:
         ),
         "tag": np.array([{"h": "h2", "i": "img"}.get(letter, "p") for letter in layout], object),
         "link": np.array(["http://x/" if letter in "mM" else None for letter in layout], object),
+        "text_pages": np.where(kinds == "text", np.where(np.isin(list(layout), ["m", "M"]), 12.0, 1.0), np.nan),
         "caption_of": np.where(kinds == "text", np.isin(np.arange(len(layout)), captions), np.nan),
         "image_caption": np.array([f"Figure {words[i - 1]}" if image[i] else None for i in range(len(layout))], object),
         "image_caption_row": row,
