@@ -2,9 +2,12 @@
 
     python -m benchmarks.scale text 100000 1000000 3000000
     python -m benchmarks.scale vectors 100000 1000000
+    python -m benchmarks.scale documents 100000 1000000
 
 `text`: captions through statistics, near duplicates, entry matching and every kind of selection. `vectors`: 512-wide
-embeddings through clusters, semantic duplicates and caps. The pools are made on the way (benchmarks/data/endless.py).
+embeddings through clusters, semantic duplicates and caps. `documents`: pages, nine rows each, through frequencies over
+domains, node rules, facts about what is left, near-duplicate pages and repeated paragraphs. The pools are made on the way
+(benchmarks/data/endless.py, endless_pages.py).
 """
 
 from __future__ import annotations
@@ -48,12 +51,40 @@ VECTORS: dict[str, Any] = {
         {"step": "stages.select.balance.ClusterCap", "alpha": 0.5, "fraction": 0.5},
     ],
 }
-RECIPES = {"text": TEXT, "vectors": VECTORS}
+DOCUMENTS: dict[str, Any] = {
+    "signals": [{"step": "stages.signals.obelics.TextRatios", "on": "text"}],
+    "facts": [
+        {"step": "stages.documents.captions.Captions"},
+        {"step": "stages.documents.position.Position"},
+        {"step": "stages.select.image_frequency.ImageFrequency"},
+        {"step": "stages.select.image_frequency.TextFrequency"},
+        {"step": "stages.documents.counts.Counts"},
+        {"step": "stages.documents.text.WholeText"},
+        {
+            "step": "stages.select.neartext.NearDuplicateText",
+            "column": "document_text",
+            "words": 5,
+            "similarity": 0.8,
+            "candidates": "minhash",
+        },
+    ],
+    "select": [
+        {"step": "filters.thresholds.Within", "column": "text_char_repetition", "max": 0.3, "missing": True},
+        {"step": "filters.roles.NotRepeated", "on": "image"},
+        {"step": "filters.roles.NotRepeated", "on": "text", "of": "text"},
+        {"step": "stages.select.paragraphs.OncePerDomain"},
+        {"step": "filters.thresholds.Within", "column": "document_images", "min": 1},
+        {"step": "filters.thresholds.Within", "column": "document_words", "min": 30},
+        {"step": "stages.select.dedup.OnePerGroup", "groups": "text"},
+    ],
+}
+RECIPES = {"text": TEXT, "vectors": VECTORS, "documents": DOCUMENTS}
 
 
 def recipe(kind: str, rows: int) -> dict[str, Any]:
     """A recipe over `rows` samples that are made on the way."""
-    pool = {"step": "benchmarks.data.endless.Captions", "rows": rows}
+    source = "endless_pages.Pages" if kind == "documents" else "endless.Captions"
+    pool = {"step": f"benchmarks.data.{source}", "rows": rows}
     return {"name": kind, "compute": "all", "chunk_rows": 10_000, "pool": pool, **RECIPES[kind]}
 
 
