@@ -118,7 +118,7 @@ def test_parts_of_aspects_fall_with_their_faults(pages: list[Page]) -> None:
     assert set(whole) == set(PARTS)
     broken = {name: features(fault(pages, np.random.default_rng(1))) for name, fault in FAULTS.items()}
     assert (broken["images last"]["images_last"] > whole["images_last"]).all()
-    assert (broken["menus kept"]["prose_links"] > whole["prose_links"]).all()
+    assert (broken["menus kept"]["prose_edges"] > whole["prose_edges"]).all()
     assert broken["texts shuffled"]["order_words"].mean() < whole["order_words"].mean()
     assert (broken["other pictures"]["mean_relevance_read"] < whole["mean_relevance_read"]).all()
     assert (broken["other pictures"]["mean_relevance_words"] == whole["mean_relevance_words"]).all()

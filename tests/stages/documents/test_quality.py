@@ -50,7 +50,7 @@ def test_shipped_weights_are_read_and_ask_for_columns_that_steps_give() -> None:
         "document_quality",
         *(f"document_quality_{a}" for a in ("text", "order", "spread", "fit")),
     }
-    assert {"order_words", "prose_links", "image_place", "mean_relevance_alt"} <= set(step.inputs())
+    assert {"order_words", "prose_edges", "image_place", "mean_relevance_alt"} <= set(step.inputs())
     nothing = {name: np.full(2, np.nan) for name in step.inputs()}
     found = np.asarray(step.compute(Batch(nothing))["document_quality"])
     assert (found > 0).all() and (found < 1).all()
