@@ -102,7 +102,8 @@ class Run:
             if key not in ran or planned != node.fingerprint:
                 continue
             if isinstance(ran[key], str):
-                decider.fact_fingerprints[node.label] = ran[key]
+                if plan is self.plan or not plan.late(node):  # else it is found, or not, by what it would read
+                    decider.fact_fingerprints[node.label] = ran[key]
             elif plan is self.plan and isinstance(node.step, DocumentFact):
                 prints = {(node.label, int(number)): value for number, value in ran[key].items()}
                 decider.document_fingerprints |= prints

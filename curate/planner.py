@@ -103,7 +103,8 @@ class Plan:
     nodes: tuple[Node, ...]
     giver: dict[str, Node]
     phases: list[Phase] = field(default_factory=list)
-    places: dict[str, int] = field(default_factory=dict)  # a document fact -> it sees what the rules below leave
+    places: dict[str, int | None] = field(default_factory=dict)  # a fact -> it sees what the rules below leave, or all
+    before: dict[str, tuple[str, ...]] = field(default_factory=dict)  # a document fact -> signals computed before it
 
     @property
     def documents(self) -> bool:
@@ -290,9 +291,10 @@ class _Phases:
         if isinstance(node.step, PoolFact):
             self._close(self.after + len(self.rules))
             every = self.plan.recipe.header.compute == "all" and not self._waits(node)
-            if isinstance(node.step, DocumentFact):
-                self.plan.places[node.label] = self.after
-            self.phases.append(Global(node, None if every else self.after))
+            after = None if every and not isinstance(node.step, DocumentFact) else self.after
+            self.plan.places[node.label] = after
+            self.plan.before[node.label] = tuple(sorted(self.done))
+            self.phases.append(Global(node, after))
         else:
             self.signals.append(node)
         self.done.add(node.label)

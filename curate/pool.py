@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from curate.errors import EnvironmentFault, PoolError
 from curate.fingerprint import digest
-from curate.schema import FORMAT, NODE_COLUMNS, error_column, state_column
+from curate.schema import DOCUMENT, FORMAT, IMAGE, NODE_COLUMNS, TEXT, error_column, state_column
 from curate.storage import Storage, read_ranges
 
 
@@ -172,7 +172,7 @@ def _usable_kinds(rows: pa.Table) -> dict[str, int]:
     if "kind" not in rows.column_names:
         return {}
     counts = Counter(rows.filter(rows["error"].is_null())["kind"].to_pylist())
-    return dict(sorted(counts.items()))
+    return {kind: counts[kind] for kind in (DOCUMENT, TEXT, IMAGE)}
 
 
 def _column_digest(column: pa.ChunkedArray) -> str:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.columns import identity, scatter, to_arrow, to_numpy
-from curate.contracts import Columns, DocumentFact, Filter, PoolFact, Selection, State
+from curate.contracts import Columns, DocumentFact, Filter, PoolFact, Signal, State
 from curate.engine.regroup import ShardState, state_of
 from curate.fingerprint import digest
 from curate.planner import Node, Plan, Rule
@@ -123,6 +123,8 @@ class Decider:
                 self.document_fingerprints[key] = self._document_fingerprint(node, shard)
             return self.document_fingerprints[key]
         if isinstance(node.step, PoolFact):
+            if self.fills and self.plan.late(node) and node.label not in self.fact_fingerprints:
+                self.fact_fingerprints[node.label] = self.pool_fingerprint(node, self._bits(node))
             return self.fact_fingerprints.get(node.label, node.fingerprint)
         return digest([node.fingerprint, self.inputs(node, shard)]) if self.plan.late(node) else node.fingerprint
 
@@ -131,13 +133,41 @@ class Decider:
         giver = self.plan.giver
         return [self.fingerprint(giver[column], shard) for column in node.inputs if column in giver]
 
+    def pool_fingerprint(self, node: Node, bits: Callable[[Shard], bytes]) -> str:
+        """Of a fact of the pool: by its own fingerprint, and which rows (`bits`) of which content it can see."""
+        seen: list[object] = [node.fingerprint]
+        seen += [[shard.number, shard.content, digest(bits(shard).hex())] for shard in self.shards]
+        if self.plan.late(node):  # what it reads differs by shard
+            return digest([*seen, *(self.inputs(node, shard) for shard in self.shards)])
+        giver = self.plan.giver
+        return digest([*seen, *(giver[column].fingerprint for column in node.inputs if column in giver)])
+
+    def _bits(self, node: Node) -> Callable[[Shard], bytes]:
+        after = self.plan.places[node.label]
+        return lambda shard: packed(shard, self.visible(shard, after, node.inputs, node.kinds))
+
+    def visible(self, shard: Shard, upto: int | None, inputs: Sequence[str], kinds: Sequence[str]) -> np.ndarray:
+        """Row numbers, of these kinds, that a global step may see; `upto` None: whatever rules say."""
+        names = [name for name in inputs if name != "uid"]
+        if upto is not None:
+            return self.ready(self.walk(shard, upto), names, kinds)
+        index = self.index(shard)
+        usable = index["error"].is_null().to_numpy()
+        if kinds:
+            usable &= np.isin(index["kind"].to_numpy(), kinds)
+        known = [np.isin(self.column(shard, name)[1], (COMPUTED, ABSENT)) for name in names]
+        return np.flatnonzero(np.logical_and.reduce([usable, *known]))
+
     def _document_fingerprint(self, node: Node, shard: Shard) -> str:
         seen = np.packbits(self.seen(node, shard)).tobytes().hex()
         return digest([node.fingerprint, seen, self.inputs(node, shard)])
 
     def seen(self, node: Node, shard: Shard) -> np.ndarray:
-        """Boolean (n,): rows, of every kind, that a fact about documents sees of a shard: nodes with their document."""
-        walk = self.walk(shard, self.plan.places[node.label])
+        """Boolean (n,): rows, of every kind, that a fact about documents sees of a shard: nodes with their document, and
+        none of which it is known by then that a signal failed, since it will not be kept."""
+        walk = self.walk(shard, self.plan.places[node.label] or 0)
+        if isinstance(node.step, DocumentFact) and node.step.sees == "kept":
+            self._broken(walk, [other for other in self.plan.nodes if other.label in self.plan.before[node.label]])
         mask = np.zeros(len(walk.fate), bool)
         mask[self.ready(walk, node.inputs)] = True
         return mask if walk.parent is None else mask & mask[walk.parent]
@@ -152,14 +182,14 @@ class Decider:
         places = {name: (self.found(shard, node), node.given(name)) for name, node in nodes.items()}
         return {name: (facts, given) for name, (facts, given) in places.items() if facts is not None}
 
-    def stored(self, shard: Shard, node: Node, name: str) -> Stored | None:
-        """One stored column (by the name that its step gives) with states, or None if nothing is stored."""
+    def stored(self, shard: Shard, node: Node, *names: str) -> Stored | None:
+        """Stored columns (by the names that their step gives) with states, or None if nothing is stored."""
         facts = self.found(shard, node)
         if facts is None:
             return self._filled(shard, node) if self.fills and isinstance(node.step, DocumentFact) else None
         found = self._keep(
-            (shard.number, facts.sha256 + node.label, name),
-            lambda: read_stored(self.pool.storage, facts, [name], 0, self.rows(shard)),
+            (shard.number, facts.sha256 + node.label, ",".join(names)),
+            lambda: read_stored(self.pool.storage, facts, names, 0, self.rows(shard)),
         )
         assert isinstance(found, Stored)
         return found
@@ -287,7 +317,7 @@ class Decider:
     def _fail(self, walk: Walk, node: Node, rows: np.ndarray) -> None:
         if not rows.any():
             return
-        stored = self.stored(walk.shard, node, next(iter(node.columns)))
+        stored = self.stored(walk.shard, node)
         assert stored is not None
         for row in np.flatnonzero(rows).tolist():
             error = stored.errors[row].as_py()
@@ -307,17 +337,28 @@ class Decider:
         kinds = {column: node.step.gives()[given] for given, column in node.columns.items()} if node else {}
         return not pa.types.is_nested(kinds.get(name, pa.string()))
 
-    def finish(self, shard: Shard) -> Walk:
-        """All rules; then a kept sample with a failed signal is failed: it cannot be vouched for."""
-        walk = self.walk(shard, len(self.plan.rules))
-        for node in self.plan.nodes:
-            stored = self.stored(shard, node, next(iter(node.columns)))
+    def _broken(self, walk: Walk, nodes: Iterable[Node]) -> None:
+        """Rows for which one of these signals failed fail."""
+        for node in nodes:
+            stored = self.stored(walk.shard, node) if isinstance(node.step, Signal) else None
             if stored is not None:
                 self._fail(walk, node, walk.alive & (stored.state.to_numpy(zero_copy_only=False) == ERROR))
         walk.cascade()
+
+    def finish(self, shard: Shard) -> Walk:
+        """All rules; then a kept sample with a failed signal is failed: it cannot be vouched for."""
+        walk = self.walk(shard, len(self.plan.rules))
+        self._broken(walk, self.plan.nodes)
         if walk.parent is not None:  # a node is exported with its document
             walk.times = np.where(walk.alive, walk.times[walk.parent], 0).astype(np.int32)
         return walk
+
+
+def packed(shard: Shard, rows: np.ndarray) -> bytes:
+    """Row numbers of a shard as one bit per row."""
+    mask = np.zeros(shard.rows, bool)
+    mask[rows] = True
+    return np.packbits(mask).tobytes()
 
 
 def answer(
@@ -365,8 +406,3 @@ def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 def _short(value: object) -> str:
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 80 else text[:79] + "…"
-
-
-def is_selection(rule: Rule) -> bool:
-    """Whether the rule needs to see the whole pool."""
-    return isinstance(rule.step, Selection)

@@ -13,11 +13,10 @@ import pyarrow as pa
 from curate.columns import identity, to_numpy
 from curate.contracts import DocumentFact, PoolFact, State
 from curate.engine.context import Context
-from curate.engine.decide import FAMILY, Decider, answer
+from curate.engine.decide import FAMILY, Decider, answer, packed
 from curate.engine.regroup import ShardState, state_of
 from curate.engine.scan import AliveScan, learn
 from curate.executors import Stage
-from curate.fingerprint import digest
 from curate.planner import Global, Node
 from curate.pool import Facts, Pool, Shard, read_stored
 from curate.schema import ABSENT, COMPUTED, error_column, state_column
@@ -100,7 +99,7 @@ def run_fact(context: Context, decider: Decider, phase: Global) -> None:
     exchange = context.exchange(decider)
     scan = AliveScan(decider, phase.after, node.inputs, node.kinds, exchange)
     if not isinstance(step, DocumentFact):
-        decider.fact_fingerprints[node.label] = _pool_fingerprint(decider, node, scan)
+        decider.fact_fingerprints[node.label] = decider.pool_fingerprint(node, scan.bits)
     waiting = []
     for shard in decider.shards:
         found = decider.found(shard, node)
@@ -127,20 +126,6 @@ def run_fact(context: Context, decider: Decider, phase: Global) -> None:
 
 def _item(decider: Decider, node: Node, scan: AliveScan, shard: Shard) -> tuple[Shard, str, bytes, Inputs]:
     """What a worker needs for a shard."""
-    seen = scan.bits(shard)
-    if isinstance(node.step, DocumentFact):
-        mask = np.zeros(shard.rows, bool)
-        mask[: decider.rows(shard)] = decider.seen(node, shard)
-        seen = np.packbits(mask).tobytes()
+    about_documents = isinstance(node.step, DocumentFact)
+    seen = packed(shard, np.flatnonzero(decider.seen(node, shard))) if about_documents else scan.bits(shard)
     return shard, decider.fingerprint(node, shard), seen, decider.where(shard, node.inputs)
-
-
-def _pool_fingerprint(decider: Decider, node: Node, scan: AliveScan) -> str:
-    """A pool fact depends on its own fingerprint, and on which rows of which content it can see."""
-    seen: list[Any] = [node.fingerprint]
-    for shard in decider.shards:
-        seen.append([shard.number, shard.content, digest(scan.bits(shard).hex())])
-    if decider.plan.late(node):  # what it reads differs by shard
-        return digest([*seen, *(decider.inputs(node, shard) for shard in decider.shards)])
-    giver = decider.plan.giver
-    return digest([*seen, *(giver[column].fingerprint for column in node.inputs if column in giver)])

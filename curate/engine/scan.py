@@ -11,11 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from curate.contracts import Columns, DocumentFact, PoolFact, Relation, Selection, State
-from curate.engine.decide import Decider
+from curate.engine.decide import Decider, packed
 from curate.engine.regroup import Exchange, ShardState
 from curate.planner import Node, Plan, Rule
 from curate.pool import Facts, Pool, Shard
-from curate.schema import COMPUTED
 from curate.storage import Storage
 
 T = TypeVar("T")
@@ -125,25 +124,9 @@ class AliveScan:
     def bits(self, shard: Shard) -> bytes:
         """The same, one bit per row of the shard: all that is kept, since every pass of a step sees the same rows."""
         if shard.number not in self._seen:
-            mask = np.zeros(shard.rows, bool)
-            mask[visible(self.decider, shard, self.upto, self.inputs, self.kinds)] = True
-            self._seen[shard.number] = np.packbits(mask).tobytes()
+            rows = self.decider.visible(shard, self.upto, self.inputs, self.kinds)
+            self._seen[shard.number] = packed(shard, rows)
         return self._seen[shard.number]
-
-
-def visible(
-    decider: Decider, shard: Shard, upto: int | None, inputs: Sequence[str], kinds: Sequence[str]
-) -> np.ndarray:
-    """Row numbers that a step may see."""
-    names = [name for name in inputs if name != "uid"]
-    if upto is not None:
-        return decider.ready(decider.walk(shard, upto), names, kinds)
-    states = [decider.column(shard, name)[1] == COMPUTED for name in names]
-    index = decider.index(shard)
-    usable = index["error"].is_null().to_numpy()
-    if kinds:
-        usable &= np.isin(index["kind"].to_numpy(), kinds)
-    return np.flatnonzero(np.logical_and.reduce([usable, *states]))
 
 
 def _see(
@@ -155,7 +138,7 @@ def _see(
     decider: Decider,
     shard: Shard,
 ) -> T:
-    return function(decider.columns(shard, names, visible(decider, shard, upto, inputs, kinds)))
+    return function(decider.columns(shard, names, decider.visible(shard, upto, inputs, kinds)))
 
 
 def learn(scan: AliveScan, step: PoolFact | Selection) -> State | ShardState:

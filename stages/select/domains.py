@@ -103,7 +103,8 @@ def _sums(means: Sequence[str], columns: Columns) -> pa.Table:
     for i, name in enumerate(means):
         values = columns[name].astype(np.float64)  # None becomes NaN
         known = np.isfinite(values)
-        table[f"sum{i}"] = np.bincount(owner[known], values[known], len(hosts))
+        sums = np.bincount(owner[known], values[known], len(hosts))
+        table[f"sum{i}"] = sums.astype(np.float64)  # of nothing it would be whole numbers
         table[f"count{i}"] = np.bincount(owner[known], minlength=len(hosts))
     return pa.table({name: np.ascontiguousarray(column) for name, column in table.items()})
 

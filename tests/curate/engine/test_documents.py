@@ -37,6 +37,7 @@ home
 # empty""",
 }
 STEPS = "document_steps"
+LEFT = ("texts", "images", "words")
 
 Write = Callable[..., Path]
 
@@ -80,7 +81,7 @@ def execute(recipe: Path, root: Path, **settings: Any) -> curate.Run:
     return curate.open_run(curate.run(recipe, root=str(root), **chosen)["run"])
 
 
-def fates(run: curate.Run) -> list[tuple[str, str, str, str | None]]:
+def fates(run: curate.Run) -> list[tuple[str, str | None, str, str | None]]:
     rows = run.table("kind", "text", "fate", "rule", "value", "error").to_pylist()
     return [(r["kind"], r["text"], r["fate"], r["rule"] or r["error"]) for r in rows]
 
@@ -175,7 +176,7 @@ def test_when_rules_leave_no_document_of_a_shard_facts_of_documents_have_nothing
     write: Write, tmp_path: Path
 ) -> None:
     again: dict[str, Any] = {"step": f"{STEPS}.Remaining", "name": "again"}
-    again["rename"] = {name: f"{name}_again" for name in ("texts_left", "images_left", "words_left")}
+    again["rename"] = {name: f"{name}_again" for name in (f"{what}_left" for what in LEFT)}
     limits = [("texts_left", 9), ("images_left_again", 0), ("doubled", 0)]
     select = [{"step": "filters.thresholds.Within", "column": column, "min": least} for column, least in limits]
     recipe = write(
@@ -206,6 +207,63 @@ def test_nodes_of_an_open_document_are_open(write: Write, tmp_path: Path) -> Non
     assert {kind: one.kept for kind, one in found.kinds.items()} == {"document": 0, "text": 0, "image": 0}
 
 
+def test_a_shard_of_which_every_row_failed_is_one_of_documents(write: Write, tmp_path: Path) -> None:
+    source = write()
+    (tmp_path / "pages" / "00002.txt").write_text("?")
+    run = execute(source, tmp_path / "root", overrides=["max_failed=1"])
+    assert fates(run)[-1] == ("document", None, "failed", "ingest: damaged")
+    assert verify(run) == []
+
+
+def test_an_image_that_is_known_to_be_broken_does_not_count_for_its_document(write: Write, tmp_path: Path) -> None:
+    """The decode comes after the first count; what is counted at the end sees that the storm's image is none."""
+    facts = [
+        {"step": f"{STEPS}.Remaining"},
+        {"step": "document_steps.Longest", "column": "similarity_of"},
+        {
+            "step": f"{STEPS}.Remaining",
+            "name": "end",
+            "rename": {f"{w}_left": f"{w}_end" for w in ("texts", "images", "words")},
+        },
+    ]
+    signals = [{"step": "stages.signals.image.Pixels", "rename": {"sharpness": "similarity_of"}}]
+    within = {"step": "filters.thresholds.Within"}
+    select = [
+        {**within, "column": "images_left", "min": 1, "name": "no image"},
+        {**within, "column": "longest", "min": -1, "missing": True, "name": "any"},
+        {**within, "column": "images_end", "min": 1, "name": "no image at the end"},
+    ]
+    run = execute(write(signals=signals, facts=facts, select=select), tmp_path / "root")
+    assert run.funnel().kinds["document"].dropped == {"no image": 1, "no image at the end": 1}
+    again = execute(write(signals=signals, facts=facts, select=select), tmp_path / "root")
+    assert fates(again) == fates(run)
+
+
+def test_compute_all_and_needed_agree_on_facts_that_read_several_kinds(write: Write, tmp_path: Path) -> None:
+    facts = [
+        {"step": f"{STEPS}.Remaining"},
+        {"step": "stages.select.domains.DomainStatistics", "means": ["width", "caption_words"]},
+    ]
+    select = [{"step": "filters.thresholds.Within", "column": "domain_width", "min": 1, "missing": True}]
+    found = []
+    for compute in ("needed", "all"):
+        run = execute(write(facts=facts, select=select, compute=compute), tmp_path / compute)
+        found.append(run.table("kind", "domain_width", "domain_caption_words", "fate").to_pylist())
+    assert found[0] == found[1]
+    assert found[0][0]["domain_width"] > 0
+
+
+def test_whatif_does_not_take_old_groups_for_those_of_other_texts(write: Write, tmp_path: Path) -> None:
+    near = {"step": "stages.select.neartext.NearDuplicateText", "column": "words_left", "words": 1}
+    select = [
+        {"step": "filters.text.CaptionLength", "min_words": 3, "name": "length"},
+        {"step": "stages.select.dedup.OnePerGroup", "groups": "text", "name": "near duplicate"},
+    ]
+    run = execute(write(facts=[{"step": f"{STEPS}.Remaining"}, near], select=select), tmp_path / "root")
+    assert run.whatif(["select.0.min_words=3"]).needs == {}
+    assert run.whatif(["select.0.min_words=1"]).needs
+
+
 def test_whatif_finds_what_the_pool_knows_of_whole_documents(write: Write, tmp_path: Path) -> None:
     near = {"step": "stages.select.neartext.NearDuplicateText", "column": "words_left", "words": 1}
     select = [
@@ -214,7 +272,7 @@ def test_whatif_finds_what_the_pool_knows_of_whole_documents(write: Write, tmp_p
         {"step": "filters.thresholds.Within", "column": "texts_again", "min": 1, "name": "no text"},
     ]
     again: dict[str, Any] = {"step": f"{STEPS}.Remaining", "name": "again"}
-    again["rename"] = {f"{what}_left": f"{what}_again" for what in ("texts", "images", "words")}
+    again["rename"] = {f"{what}_left": f"{what}_again" for what in LEFT}
     run = execute(write(facts=[{"step": f"{STEPS}.Remaining"}, near, again], select=select), tmp_path / "root")
     found, expected = run.whatif(["select.2.min=2"]), run.funnel()
     assert found.needs == {}

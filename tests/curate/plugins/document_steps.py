@@ -19,7 +19,8 @@ from curate.schema import DOCUMENT_INDEX, make_uid
 
 
 class Written(Source):
-    """Documents from text files, one file a shard: `# title` begins one, `! side` is an image, other lines are texts."""
+    """Documents from text files, one file a shard: `# title` begins one, `! side` is an image, `?` a
+    damaged page, other lines are texts."""
 
     documents: ClassVar[bool] = True
     path: str
@@ -35,7 +36,9 @@ class Written(Source):
             for line in Path(unit.args["file"]).read_text().splitlines():
                 row: dict[str, Any] = dict.fromkeys(DOCUMENT_INDEX.names)
                 row["key"] = f"{unit.name}/{len(rows):04d}"
-                if line.startswith("#"):
+                if line.startswith("?"):
+                    row |= {"kind": "document", "error": "damaged"}
+                elif line.startswith("#"):
                     parent = len(rows)
                     row |= {"kind": "document", "text": line[2:], "url": f"http://pages.example/{line[2:]}"}
                 elif line.startswith("!"):
@@ -110,5 +113,6 @@ class Longest(DocumentFact):
     def compute(self, columns: Columns, state: State) -> dict[str, Sequence[Any] | np.ndarray]:
         found = np.full(len(columns["kind"]), np.nan)
         for document, nodes in spans(columns):
-            found[document] = np.nanmax(columns[self.column][document : nodes.stop])
+            values = columns[self.column][document : nodes.stop].astype(np.float64)
+            found[document] = values[~np.isnan(values)].max(initial=-1)
         return {"longest": found}
