@@ -227,6 +227,9 @@ def main(
 
     `limit`: rows of each manual that enter. `learn_weights`: write the weights that are shipped. `picture`: draw it.
     """
+    if not archives.is_dir():
+        print(f"there are no manuals in {archives}: `python -m benchmarks.data manuals` builds them")
+        return
     found = judged(archives, root, limit)
     if learn_weights:
         write_weights(found, WEIGHTS)
