@@ -1,6 +1,7 @@
 """What a recipe would keep with other settings, from stored columns alone: no signal is computed, no image touched.
 
-A fact about documents whose nodes the settings change is computed on the way, since it needs nothing but columns.
+Facts about documents whose nodes the settings change, and facts of the pool that read these, are computed on the way, since
+they need nothing but columns. Other facts of the pool are those of the run.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from curate.contracts import Selection
+from curate.contracts import DocumentFact, PoolFact
 from curate.engine.decide import Decider, Walk
 from curate.engine.ledger import Counts, Tally, count_fates, tally
-from curate.engine.regroup import new_exchange
-from curate.engine.scan import fit
+from curate.engine.regroup import Exchange, new_exchange
+from curate.engine.scan import AliveScan, fit, learn
 from curate.funnel import Funnel
+from curate.planner import Fit, Global
 from curate.storage import Storage
 
 
@@ -26,10 +28,23 @@ def whatif(decider: Decider) -> Funnel:
     decider.fills = True
     rows = sum(decider.rows(shard) for shard in decider.shards)
     with TemporaryDirectory(prefix="curate-") as folder:
-        for rule in decider.plan.rules:
-            if isinstance(rule.step, Selection):
-                fit(decider, rule, new_exchange(Storage(folder), "whatif", rows, None))
+        for number, phase in enumerate(decider.plan.phases):
+            exchange = new_exchange(Storage(folder), f"whatif{number}", rows, None)
+            if isinstance(phase, Fit):
+                fit(decider, phase.rule, exchange)
+            elif isinstance(phase, Global) and decider.plan.late(phase.node):
+                _fit_fact(decider, phase, exchange)
         return _funnel(decider)
+
+
+def _fit_fact(decider: Decider, phase: Global, exchange: Exchange) -> None:
+    """A fact of the pool that reads what is left of documents is fit anew, unless a run has met these very rows."""
+    node, step = phase.node, phase.node.step
+    if not isinstance(step, PoolFact) or isinstance(step, DocumentFact):
+        return
+    if any(decider.found(shard, node) is None for shard in decider.shards):
+        scan = AliveScan(decider, phase.after, node.inputs, node.kinds, exchange)
+        decider.fitted[node.label] = learn(scan, step)
 
 
 def _funnel(decider: Decider) -> Funnel:

@@ -94,7 +94,8 @@ class Decider:
         # Facts of the pool are fingerprinted by the pool's content, those of documents by the shard's, so at run time.
         self.fact_fingerprints: dict[str, str] = {}
         self.document_fingerprints: dict[tuple[str, int], str] = {}
-        self.fills = False  # compute document facts that are not stored (what-if)
+        self.fills = False  # compute document facts that are not stored, and pool facts that are `fitted` (what-if)
+        self.fitted: dict[str, State | ShardState] = {}
         self._cache: dict[tuple[int, str, str], Stored | pa.Table] = {}
         self._cached = 0
 
@@ -186,7 +187,8 @@ class Decider:
         """Stored columns (by the names that their step gives) with states, or None if nothing is stored."""
         facts = self.found(shard, node)
         if facts is None:
-            return self._filled(shard, node) if self.fills and isinstance(node.step, DocumentFact) else None
+            fills = self.fills and isinstance(node.step, DocumentFact)
+            return self._filled(shard, node) if fills or node.label in self.fitted else None
         found = self._keep(
             (shard.number, facts.sha256 + node.label, ",".join(names)),
             lambda: read_stored(self.pool.storage, facts, names, 0, self.rows(shard)),
@@ -195,13 +197,17 @@ class Decider:
         return found
 
     def _filled(self, shard: Shard, node: Node) -> Stored:
-        """A document fact over other rows than a run saw: computed here and now, from stored columns."""
+        """A fact over other rows than a run saw: computed here and now, from stored columns."""
 
         def compute() -> Stored:
-            rows = np.flatnonzero(self.seen(node, shard))
-            columns = self.columns(shard, [*node.inputs, *FAMILY], rows)
-            values, state = answer(node, columns, rows, self.rows(shard), self.index(shard)["kind"], {})
-            return Stored(values, pa.array(state), pa.nulls(self.rows(shard), pa.string()))
+            if isinstance(node.step, DocumentFact):
+                rows, names, state = np.flatnonzero(self.seen(node, shard)), [*node.inputs, *FAMILY], State()
+            else:
+                after, state = self.plan.places[node.label], state_of(self.fitted[node.label], shard.number)
+                rows, names = self.visible(shard, after, node.inputs, node.kinds), list(node.inputs)
+            kind = self.index(shard)["kind"] if self.plan.documents else None
+            values, states = answer(node, self.columns(shard, names, rows), rows, self.rows(shard), kind, state)
+            return Stored(values, pa.array(states), pa.nulls(self.rows(shard), pa.string()))
 
         found = self._keep((shard.number, self.fingerprint(node, shard), "filled"), compute)
         assert isinstance(found, Stored)

@@ -259,9 +259,12 @@ def test_whatif_does_not_take_old_groups_for_those_of_other_texts(write: Write, 
         {"step": "filters.text.CaptionLength", "min_words": 3, "name": "length"},
         {"step": "stages.select.dedup.OnePerGroup", "groups": "text", "name": "near duplicate"},
     ]
-    run = execute(write(facts=[{"step": f"{STEPS}.Remaining"}, near], select=select), tmp_path / "root")
-    assert run.whatif(["select.0.min_words=3"]).needs == {}
-    assert run.whatif(["select.0.min_words=1"]).needs
+    recipe = write(facts=[{"step": f"{STEPS}.Remaining"}, near], select=select, compute="all")
+    run = execute(recipe, tmp_path / "root")
+    for words in (1, 2, 3, 6, 7):
+        override = f"select.0.min_words={words}"
+        found, fresh = run.whatif([override]), execute(recipe, tmp_path / str(words), overrides=[override]).funnel()
+        assert (found.needs, found.kinds) == ({}, fresh.kinds)
 
 
 def test_whatif_finds_what_the_pool_knows_of_whole_documents(write: Write, tmp_path: Path) -> None:
