@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from curate.engine.scan import AliveScan, learn
 from curate.executors import Stage
 from curate.planner import Global, Node
 from curate.pool import Facts, Pool, Shard, read_stored
-from curate.schema import ABSENT, COMPUTED, error_column, state_column
+from curate.schema import COMPUTED, error_column, state_column
 from curate.storage import Storage
 
 Inputs = dict[str, tuple[Facts, str]]
@@ -42,31 +42,14 @@ class FactTask:
         return self._compute
 
     def _compute(self, item: tuple[Shard, str, bytes, Inputs]) -> tuple[Shard, Facts]:
-        shard, fingerprint, seen_rows, inputs = item
+        shard, fingerprint, seen, inputs = item
         started = time.perf_counter()
-        step = self.node.step
-        assert isinstance(step, PoolFact)
-        pool = Pool(self.storage, self.pool)
-        index = pool.read_index(shard)
-        known = np.unpackbits(np.frombuffer(seen_rows, np.uint8), count=shard.rows).astype(bool)
-        family = FAMILY if isinstance(step, DocumentFact) else ()
-        columns: dict[str, pa.Array] = {}
-        for name in (*step.inputs(), *family):
-            if name in self.types and name not in inputs:  # computed for no row of this shard
-                columns[name] = pa.nulls(shard.rows, self.types[name])
-                continue
-            if name not in inputs:
-                columns[name] = index[name].combine_chunks()
-                continue
-            facts, given = inputs[name]
-            stored = read_stored(self.storage, facts, [given], 0, shard.rows)
-            columns[name] = stored.values[given]
-            known &= np.isin(stored.state.to_numpy(zero_copy_only=False), (COMPUTED, ABSENT))
-        rows = np.flatnonzero(known)
-        seen = {name: to_numpy(array.take(pa.array(rows))) for name, array in columns.items() if name != "uid"}
+        index = Pool(self.storage, self.pool).read_index(shard)
+        rows = np.flatnonzero(np.unpackbits(np.frombuffer(seen, np.uint8), count=shard.rows))
+        columns = {name: to_numpy(array.take(pa.array(rows))) for name, array in self._columns(shard, index, inputs)}
         ids = {name: values[rows] for name, values in identity(shard.number, index["uid"]).items()}
         kind = index["kind"] if self.node.kinds else None
-        values, states = answer(self.node, seen | ids, rows, shard.rows, kind, state_of(self.state, shard.number))
+        values, states = answer(self.node, columns | ids, rows, shard.rows, kind, state_of(self.state, shard.number))
         table: dict[str, Any] = {
             "shard": pa.array(np.full(shard.rows, shard.number, np.int32)),
             "row": pa.array(np.arange(shard.rows, dtype=np.int64)),
@@ -76,7 +59,7 @@ class FactTask:
         table[error_column(self.node.label)] = pa.nulls(shard.rows, pa.string())
         file = f"{self.folder}/{self.node.fingerprint[:16]}/{shard.number:08d}-{fingerprint[:12]}.parquet"
         sha256 = self.storage.write_table(file, pa.table(table))
-        seconds = round(time.perf_counter() - started, 4)
+        computed = int((states == COMPUTED).sum())
         return shard, Facts(
             fingerprint=fingerprint,
             shard=shard.number,
@@ -84,12 +67,24 @@ class FactTask:
             file=file,
             label=self.node.label,
             columns=self.node.columns,
-            computed=int((states == COMPUTED).sum()),
+            computed=computed,
             errors=0,
             sha256=sha256,
-            seconds=seconds,
-            rows=int((states == COMPUTED).sum()),
+            seconds=round(time.perf_counter() - started, 4),
+            rows=computed,
         )
+
+    def _columns(self, shard: Shard, index: pa.Table, inputs: Inputs) -> Iterator[tuple[str, pa.Array]]:
+        """What the step reads, of every row."""
+        step = self.node.step
+        for name in (*step.inputs(), *(FAMILY if isinstance(step, DocumentFact) else ())):
+            if name in inputs:
+                facts, given = inputs[name]
+                yield name, read_stored(self.storage, facts, [given], 0, shard.rows).values[given]
+            elif name in self.types:  # computed for no row of this shard
+                yield name, pa.nulls(shard.rows, self.types[name])
+            elif name != "uid":
+                yield name, index[name].combine_chunks()
 
 
 def run_fact(context: Context, decider: Decider, phase: Global) -> None:
