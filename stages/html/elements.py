@@ -17,6 +17,8 @@ _BLOCKS: Final = frozenset({
     "hgroup", "legend", "li", "listing", "main", "menu", "nav", "ol", "p", "pre", "search", "section", "summary",
     "table", "td", "th", "title", "tr", "ul",
 })  # fmt: skip
+_LONGEST_LANGUAGE: Final = 64
+"""Characters of a page's language: each pair of the page carries it."""
 _SILENT: Final = ("svg", "select", "datalist", "textarea", "video", "audio", "canvas", "annotation", "annotation-xml")
 """Their text is not the page's: labels of drawings, choices of forms, what stands in for a player."""
 
@@ -206,7 +208,7 @@ def _html(walk: Walk, tag: str, attrs: str) -> None:
     given = attributes(attrs)
     language = (given.get("lang") or given.get("xml:lang") or "").strip()
     if language:
-        walk.head.setdefault("language", language)
+        walk.head.setdefault("language", language[:_LONGEST_LANGUAGE])
 
 
 def _title(walk: Walk, tag: str, attrs: str) -> None:
@@ -236,7 +238,8 @@ def _link(walk: Walk, tag: str, attrs: str) -> None:
 
 def _meta(walk: Walk, tag: str, attrs: str) -> None:
     if "content-language" in attrs.lower():
-        walk.head.setdefault("language", attributes(attrs).get("content", "").partition(",")[0].strip())
+        language = attributes(attrs).get("content", "").partition(",")[0].strip()
+        walk.head.setdefault("language", language[:_LONGEST_LANGUAGE])
 
 
 _EVERYWHERE: Final[dict[str, Handler]] = {

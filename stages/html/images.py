@@ -15,6 +15,8 @@ DATA_LIMIT: Final = 8 << 20
 """Most bytes that a data: URI may decode to."""
 OTHERS: Final = 8
 """How many further URLs of a picture are kept."""
+NAMED: Final = 64
+"""How many URLs of a picture, as written, are looked into."""
 
 _LAZY: Final = (
     "data-src",
@@ -33,7 +35,7 @@ _LAZY: Final = (
 """Where scripts that load pictures late keep their URL; `src` is a placeholder then."""
 _SETS: Final = ("srcset", "data-srcset", "data-lazy-srcset", "data-original-set")
 
-_LENGTH: Final = re.compile(r"\s*(\d{1,6})(?:\.\d+)?\s*(?:px)?\s*", re.I)
+_LENGTH: Final = re.compile(r"\s*+(\d{1,6}+)(?:\.\d++)?+\s*+(?:px\s*+)?+", re.I)
 _STYLE: Final = {
     side: re.compile(rf"(?:^|[;\s]){side}\s*:\s*(\d{{1,6}})(?:\.\d+)?\s*px", re.I) for side in ("width", "height")
 }
@@ -70,20 +72,19 @@ def srcset(text: str) -> list[Candidate]:
     return found
 
 
-def candidates(img: Mapping[str, str], sources: Sequence[str]) -> list[str]:
-    """URLs that the markup names for one picture, best first, as written.
+def candidates(img: Mapping[str, str], offered: Sequence[Candidate]) -> list[str]:
+    """URLs that the markup names for one picture, best first, as written; at most `NAMED`.
 
     The widest of all `srcset` candidates, if widths are given; else the densest, if above 1; else what a script would
-    load; else `src`. `sources`: the srcset of each <source> of its <picture>; ties go to the image's own, then by order.
+    load; else `src`. `offered`: by the <source>s of its <picture>; ties go to the image's own, then by order.
     """
     listed = [found for name in _SETS if name in img for found in srcset(img[name])]
-    offered = [found for text in sources for found in srcset(text)]
-    ranked = sorted(listed + offered, key=lambda candidate: candidate[:2], reverse=True)
+    ranked = sorted([*listed, *offered], key=lambda candidate: candidate[:2], reverse=True)
     lazy = [img[name] for name in _LAZY if _is_url(img.get(name, ""))]
     named = [*lazy, *([img["src"]] if img.get("src", "").strip() else [])]
     better = [url for width, density, url in ranked if width > 0 or density > 1]
     rest = [url for width, density, url in ranked if width == 0 and density <= 1]
-    return list(dict.fromkeys([*better, *named, *rest]))
+    return list(dict.fromkeys([*better, *named, *rest]))[:NAMED]
 
 
 def _is_url(text: str) -> bool:

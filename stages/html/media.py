@@ -61,7 +61,7 @@ def absolute(source: str, page_url: str) -> str:
     """
     if source.startswith("//"):
         return "http:" + source
-    path = re.sub(r"\.+/", "", source)
+    path = re.sub(r"(?<!\.)\.++/", "", source)
     return f"https://{urlsplit(page_url).netloc}/{path.removeprefix('/')}"
 
 
@@ -98,7 +98,12 @@ def file_words(url: str) -> str:
     name = url.rsplit("/", 1)[-1].split(".", 1)[0]
     if re.search(r"\?[A-Za-z0-9]+=", name):
         return ""
-    for pattern, instead in ((r"[_-]|%20*", " "), (r"[0-9]+x[0-9]+", ""), (r"[0-9]+", " "), (r" {2,}", " ")):
+    for pattern, instead in (
+        (r"[_-]|%20*", " "),
+        (r"(?<![0-9])[0-9]++x[0-9]++", ""),
+        (r"[0-9]+", " "),
+        (r" {2,}", " "),
+    ):
         name = re.sub(pattern, instead, name)
     name = re.sub(r"\n|\+|%B|%", " ", name).strip()
     return name if len(name) > 1 else ""

@@ -17,8 +17,8 @@ from stages.html.media import Attributes, absolute, image_source, is_valid, show
 from stages.html.node import Node, Page, Region
 from stages.html.obelics_dom import BREAK, parse, simplify
 from stages.html.page import LARGEST
-from stages.html.urls import Resolver
-from stages.html.walk import DEEPEST, Walk
+from stages.html.urls import MOST, Resolver
+from stages.html.walk import DEEPEST, MOST_NODES, Walk
 
 _GAPS: Final = ("", " ", "\n", "\n\n")
 """What stands between two texts, the strongest last."""
@@ -115,11 +115,22 @@ def extract(html: bytes, url: str, charset: str | None = None) -> Page:
         url=url,
         title=page.head.get("title", "").replace(BREAK, " "),
         language=page.head.get("language"),
-        nodes=list(nodes_of(simplify(tree), url)),
+        nodes=_bounded(nodes_of(simplify(tree), url)),
         charset=codec,
         canonical=resolver.link(page.head.get("canonical")),
         alternates={language: found for language, raw in page.alternates.items() if (found := resolver.link(raw))},
     )
+
+
+def _bounded(nodes: Iterator[Node]) -> list[Node]:
+    """No page of more nodes, or of longer addresses, than the default extraction takes: its host stands in each address."""
+    kept, characters = [], 0
+    for node in nodes:
+        kept.append(node)
+        characters += len(node.url or "")
+        if len(kept) > MOST_NODES or characters > MOST:
+            raise SampleError(f"HTML: more than {MOST_NODES} texts and images, or {MOST} characters of their URLs")
+    return kept
 
 
 def nodes_of(tree: str, page_url: str) -> Iterator[Node]:

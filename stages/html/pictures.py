@@ -6,13 +6,15 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from stages.html.images import alt_text, candidates, size
+from stages.html.images import NAMED, alt_text, candidates, size, srcset
 from stages.html.markup import attributes
 from stages.html.node import Node
 from stages.html.walk import Walk
 
 _CAPTION_NODES: Final = 16
 """Paragraphs of a caption that are kept with the image."""
+LONGEST_CAPTION: Final = 8192
+"""Characters of it: each image of a figure carries them."""
 _STYLED_AWAY: Final = re.compile(r"display:\s*none|visibility:\s*hidden", re.I)
 
 
@@ -35,7 +37,8 @@ def image(walk: Walk, tag: str, attrs: str) -> None:
     else:
         named = [given["src"]] if given.get("src", "").strip() else []
     if walk.found and frame.script != walk.scripted and walk.is_beside() and _same(walk.found[-1][1], named):
-        walk.found[-1][1].extend(named)
+        known = walk.found[-1][1]
+        known += [url for url in named if url not in known][: NAMED - len(known)]
         walk.merged += 1
         return
     path = walk.path(len(walk.tags) - (tag != "img"))
@@ -66,8 +69,9 @@ def end_picture(walk: Walk, tag: str, attrs: str) -> None:
 def source(walk: Walk, tag: str, attrs: str) -> None:
     """Of a <picture>; those of players are none."""
     given = attributes(attrs)
-    if walk.pictures and (listed := given.get("srcset") or given.get("data-srcset")):
-        walk.pictures[-1].append(listed)
+    listed = given.get("srcset") or given.get("data-srcset")
+    if listed and walk.pictures and len(offered := walk.pictures[-1]) < NAMED:
+        offered += srcset(listed)[: NAMED - len(offered)]
 
 
 def figure(walk: Walk, tag: str, attrs: str) -> None:
@@ -99,6 +103,7 @@ def end_caption(walk: Walk, tag: str, attrs: str) -> None:
 def give_caption(walk: Walk, since: int, captions: list[str]) -> None:
     """To the images of a figure or table that has one; else they wait for a figure around it."""
     if captions:
+        text = " ".join(caption[:LONGEST_CAPTION] for caption in captions[:_CAPTION_NODES])[:LONGEST_CAPTION]
         for node in walk.uncaptioned[since:]:
-            node.caption = " ".join(captions)
+            node.caption = text
         del walk.uncaptioned[since:]

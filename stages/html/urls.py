@@ -6,13 +6,18 @@ is not part of an image's URL. Only http and https are resolved, and file for pa
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-LONGEST: Final = 16_384
-"""Characters of a URL; data: URIs have their own limit."""
+from curate.errors import SampleError
+
+LONGEST: Final = 8192
+"""Characters of a URL, as written and as resolved; data: URIs have their own limit."""
+MOST: Final = 64 << 20
+"""Characters of all URLs of a page: a long <base> multiplies short ones."""
 
 _PARTS: Final = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.S)
 _EDGES: Final = "".join(map(chr, range(33)))
@@ -39,7 +44,7 @@ def _split(url: str) -> _Split:
 
 
 class Resolver:
-    """Resolves what one page's markup says.
+    """Resolves what one page's markup says. Equal URLs are the same string. Raises SampleError at more than `MOST`.
 
     `page`: the page's URL. `base`: the href of its first <base>; one that is not http(s), or cannot be read, is ignored.
     """
@@ -48,6 +53,7 @@ class Resolver:
         self._base = _split(page.strip(_EDGES))
         self._schemes = {"http", "https"} | ({self._base.scheme} & {"file", ""})
         self._known: dict[str, tuple[str | None, str]] = {}
+        self._characters = 0
         if base:
             resolved, _ = self._resolve(base)
             self._base = _split(resolved) if resolved is not None else self._base
@@ -57,8 +63,7 @@ class Resolver:
 
     def image(self, raw: str) -> tuple[str | None, str]:
         """(absolute URL without fragment, "") or (None, why not)."""
-        url, why = self._cached(raw)
-        return (url.partition("#")[0] if url else url), why
+        return self._cached(raw.partition("#")[0])
 
     def link(self, raw: str | None) -> str | None:
         """Absolute URL; None if it is no place on the web (javascript:, mailto:, …)."""
@@ -72,7 +77,12 @@ class Resolver:
                 known = (raw if plain[1] else self._folder + raw), ""
             else:
                 known = self._resolve(raw)
+            if known[0] and len(known[0]) > LONGEST:
+                known = None, f"a URL of {len(known[0])} characters"
             self._known[raw] = known
+            self._characters += len(known[0] or "")
+            if self._characters > MOST:
+                raise SampleError(f"HTML: its URLs have more than {MOST} characters")
         return known
 
     def _resolve(self, raw: str) -> tuple[str | None, str]:
@@ -136,10 +146,18 @@ def _host(scheme: str, authority: str) -> str:
             name = name.encode("idna").decode("ascii").lower()
         except UnicodeError as error:
             raise ValueError(f"the host {name[:64]!r} is none") from error
-    if not _HOST.fullmatch(name):
+    if not _HOST.fullmatch(name) or (name.startswith("[") and not _is_ipv6(name[1:-1])):
         raise ValueError(f"the host {name[:64]!r} is none")
-    user = _encoded(user) + at
+    user = _encoded(user).replace("[", "%5B").replace("]", "%5D") + at
     return f"{user}{name}:{port}" if port and port != _DEFAULT_PORTS[scheme] else user + name
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _without_dots(path: str) -> str:

@@ -7,10 +7,11 @@ recurses: the tree's depth is a list's length. A block that only begins and ends
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from curate.errors import SampleError
+from stages.html.images import Candidate
 from stages.html.markup import VOID, Token, collapsed, plain
 from stages.html.node import Node, Region
 
@@ -42,10 +43,6 @@ class Mode:
     muted: bool = False
     """Text is left out."""
 
-    def parts(self) -> tuple[Mapping[str, Handler], Mapping[str, Handler], bool, bool]:
-        """All of it."""
-        return self.starts, self.ends, self.flows, self.muted
-
 
 @dataclass(frozen=True)
 class Rules:
@@ -75,58 +72,60 @@ class Frame:
     """Inside <noscript>."""
 
 
+@dataclass(slots=True)
 class Walk:
     """Reads tokens into nodes."""
 
-    def __init__(self, rules: Rules) -> None:
-        self.rules = rules
-        self.nodes: list[Node] = []
-        self.parts: list[str] = []
-        """The current block's text, in pieces, entities and all."""
-        self.pending: list[Node] = []
-        """Images inside the current block's text: they follow it."""
-        self.at: list[int] = [-1]
-        """Per open element the number of its latest child; 2.. is below <body>."""
-        self.tags: list[str] = [""]
-        self.homes: list[int] = [0]
-        """Places of the open blocks among `tags`."""
-        self.trails: list[str | None] = [""]
-        """Their paths, where they are known."""
-        self.frame = Frame(0, None, rules.flow)
-        self.head: dict[str, str] = {}
-        """What the page says of itself: title, language, base, canonical."""
-        self.alternates: dict[str, str] = {}
-        self.marker = ""
-        self.lists: list[list[int] | None] = []
-        """Open lists: [next number, step], None for bullets."""
-        self.table: Any = None
-        self.captions: list[tuple[str, int]] = []
-        """Open captions: element, and how many nodes there were before it."""
-        self.figures: list[tuple[int, list[str]]] = []
-        """Open figures: how many images waited for a caption before each, and its captions."""
-        self.uncaptioned: list[Node] = []
-        self.pictures: list[list[str]] = []
-        """Open <picture>s: the srcset of each <source>."""
-        self.found: list[tuple[Node, list[str]]] = []
-        """Images and the URLs that their markup names."""
-        self.beside = (-1, -1)
-        """How many nodes and parts there were after the latest image."""
-        self.scripted = False
-        """Whether the latest image was inside <noscript>."""
-        self.merged = 0
-        self.links: list[str | None] = [None]
-        self.first_link: str | None = None
-        """Of the current paragraph."""
-        self.unlinked = False
-        """Whether some of its text before `link_end` is not a link."""
-        self.link_end = 0
+    rules: Rules
+    nodes: list[Node] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+    """The current block's text, in pieces, entities and all."""
+    pending: list[Node] = field(default_factory=list)
+    """Images inside the current block's text: they follow it."""
+    at: list[int] = field(default_factory=lambda: [-1])
+    """Per open element the number of its latest child; 2.. is below <body>."""
+    tags: list[str] = field(default_factory=lambda: [""])
+    homes: list[int] = field(default_factory=lambda: [0])
+    """Places of the open blocks among `tags`."""
+    trails: list[str | None] = field(default_factory=lambda: [""])
+    """Their paths, where they are known."""
+    frame: Frame = field(init=False)
+    head: dict[str, str] = field(default_factory=dict)
+    """What the page says of itself: title, language, base, canonical."""
+    alternates: dict[str, str] = field(default_factory=dict)
+    marker: str = ""
+    lists: list[list[int] | None] = field(default_factory=list)
+    """Open lists: [next number, step], None for bullets."""
+    table: Any = None
+    captions: list[tuple[str, int]] = field(default_factory=list)
+    """Open captions: element, and how many nodes there were before it."""
+    figures: list[tuple[int, list[str]]] = field(default_factory=list)
+    """Open figures: how many images waited for a caption before each, and its captions."""
+    uncaptioned: list[Node] = field(default_factory=list)
+    pictures: list[list[Candidate]] = field(default_factory=list)
+    """Open <picture>s: what the <source>s of each offer."""
+    found: list[tuple[Node, list[str]]] = field(default_factory=list)
+    """Images and the URLs that their markup names."""
+    beside: tuple[int, int] = (-1, -1)
+    """How many nodes and parts there were after the latest image."""
+    scripted: bool = False
+    """Whether the latest image was inside <noscript>."""
+    merged: int = 0
+    links: list[str | None] = field(default_factory=lambda: [None])
+    first_link: str | None = None
+    """Of the current paragraph."""
+    unlinked: bool = False
+    """Whether some of its text before `link_end` is not a link."""
+    link_end: int = 0
+
+    def __post_init__(self) -> None:
+        self.frame = Frame(0, None, self.rules.flow)
 
     def read(self, tokens: Iterable[Token], unusual: bool = True) -> None:  # noqa: PLR0912  # the one hot loop
         """All of a page. `unusual`: whether any element of it can be."""
         tags, at, homes, trails, parts, pending = self.tags, self.at, self.homes, self.trails, self.parts, self.pending
         blocks, is_unusual = self.rules.blocks, self.rules.is_unusual
-        frame = self.frame
-        starts, ends, flows, muted = frame.mode.parts()
+        frame, starts, ends, flows, muted = self.context()
         for skipped, slash, tag, attrs, text in tokens:
             if slash:
                 if tags[-1] == tag:  # what looks like a stray end tag is text of a script
@@ -136,13 +135,11 @@ class Walk:
                     if tag in ends:
                         ends[tag](self, tag, "")
                     while frame.depth == len(at) and frame.parent is not None:
-                        self.frame = frame = frame.parent
-                        starts, ends, flows, muted = frame.mode.parts()
+                        self.frame = frame.parent
+                        frame, starts, ends, flows, muted = self.context()
                     if block:
-                        homes.pop()
-                        trails.pop()
-                    tags.pop()
-                    at.pop()
+                        del homes[-1], trails[-1]
+                    del tags[-1], at[-1]
             elif tag:
                 at[-1] += 1
                 if tag not in VOID:
@@ -155,18 +152,21 @@ class Walk:
                     at.append(-1)
                     if unusual and attrs and is_unusual(attrs):
                         self.rules.unusual(self, tag, attrs)
-                        frame = self.frame
-                        starts, ends, flows, muted = frame.mode.parts()
+                        frame, starts, ends, flows, muted = self.context()
                 if tag in starts:
                     starts[tag](self, tag, attrs)
                     if self.frame is not frame:
-                        frame = self.frame
-                        starts, ends, flows, muted = frame.mode.parts()
+                        frame, starts, ends, flows, muted = self.context()
             elif skipped:
                 at[-1] += 1
             if text and not muted and (parts or not flows or not text.isspace()):
                 parts.append(text)
         self.flush()
+
+    def context(self) -> tuple[Frame, Mapping[str, Handler], Mapping[str, Handler], bool, bool]:
+        """The innermost frame, and what its mode says."""
+        mode = self.frame.mode
+        return self.frame, mode.starts, mode.ends, mode.flows, mode.muted
 
     def inside(self, mode: Mode | None = None) -> Frame:
         """A frame for the element that has just begun; it ends with it."""

@@ -133,11 +133,49 @@ def test_entity_bombs_are_text() -> None:
         b"\xff\xfe" * 300_000,
         b"\0" * 1_000_000,
         b"\xe9" * 1_000_000,
+        b"<img src=a width='5" + b" " * 1_000_000 + b"x'>",
+        b"<picture>" + b"<source srcset=a>" * 20_000 + b"<img src=a>" * 20_000,
+        b"<picture><source srcset='" + b"a 1w," * 100_000 + b"'>" + b"<img src=a>" * 20_000,
+        b"<img src=a><noscript>" + b"<img src=a>" * 100_000,
+        b"<img src=a srcset='" + b"a 1w," * 200_000 + b"'><noscript>" + b"<img src=a>" * 50_000,
+        b"<figure>" * 200 + b"<img>" + b"<figcaption><p>" * 20_000 + b"x" * 500_000,
     ],
 )
 def test_nothing_is_quadratic(html: bytes) -> None:
     """Each would take hours if it were; as it is, seconds at most."""
     assert checked(html) is not None
+
+
+@pytest.mark.parametrize(
+    ("html", "times"),
+    [
+        ("<figure>" + "<img src=a>" * 2000 + f"<figcaption><p>{'x' * 100_000}<p>y</figcaption></figure>", 200),
+        ("<figure><img src=a>" + "<figcaption><p>" * 2000 + "x" * 100_000, 2),
+        ("<table>" + "<tr><td><img src=a>" * 2000 + f"<caption>{'x' * 100_000}</caption></table>", 200),
+        ("<base href='/" + "a" * 100_000 + "/'>" + "<img src=a>" * 2000, 1),
+        ("<html lang='" + "x" * 100_000 + "'>" + "<img src=a>" * 2000, 2),
+        ("<meta http-equiv=content-language content='" + "x" * 100_000 + "'>" + "<img src=a>" * 2000, 2),
+        ("<a href='/" + "a" * 100_000 + "'>" + "<img src=a>" * 2000 + "</a>", 1),
+    ],
+    ids=["captions", "nested captions", "caption of a table", "base", "language", "content-language", "link"],
+)
+def test_what_is_said_once_does_not_swell(html: str, times: int) -> None:
+    """All that a page's nodes say, as rows hold it, is at most so many times the page."""
+    page = checked(html.encode())
+    assert page is not None
+    each = len(page.language or "")
+    said = [
+        text for node in page.nodes for text in (node.text, node.url, node.caption, node.link, *node.others) if text
+    ]
+    assert sum(map(len, said)) + each * len(page.nodes) <= times * len(html)
+    assert each <= 64
+
+
+def test_a_page_whose_urls_swell_is_refused() -> None:
+    base = f"<base href='http://h.example/{'a' * 8000}/'>"
+    assert checked((base + "".join(f"<img src={number}>" for number in range(1000))).encode()) is not None
+    assert checked((base + "".join(f"<img src={number}>" for number in range(9000))).encode()) is None
+    assert checked((base + "<img src=a#b>" * 9000).encode()) is not None  # one URL
 
 
 @pytest.mark.parametrize("charset", [None, "utf-8", "utf-16", "big5", "iso-2022-jp"])

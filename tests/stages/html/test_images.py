@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.html.images import DATA_LIMIT, OTHERS, candidates, locate, size, srcset
+from stages.html.images import DATA_LIMIT, NAMED, OTHERS, candidates, locate, size, srcset
 from stages.html.urls import Resolver
 
 PAGE = Resolver("https://example.org/docs/page.html")
@@ -53,7 +53,12 @@ def test_srcset_of_anything(text: str) -> None:
     ],
 )
 def test_which_url_is_the_picture(img: dict[str, str], sources: list[str], best: list[str]) -> None:
-    assert candidates(img, sources) == best
+    assert candidates(img, [found for text in sources for found in srcset(text)]) == best
+
+
+def test_of_very_many_urls_the_best_are_looked_into() -> None:
+    many = ", ".join(f"{n}.png {n}w" for n in range(1, 1000))
+    assert candidates({"srcset": many}, []) == [f"{n}.png" for n in range(999, 999 - NAMED, -1)]
 
 
 def test_others_are_absolute_distinct_and_few() -> None:
@@ -105,6 +110,7 @@ def test_why_an_image_has_neither_url_nor_data(raw: list[str], why: str) -> None
         ({"width": "100", "style": "max-width: 10px; WIDTH: 30.5px; height:4em"}, (30, None)),
         ({"width": "1", "height": "1"}, (1, 1)),
         ({"width": "99999999999"}, (None, None)),
+        ({"width": "\n 7.5 PX ", "height": "7.px"}, (7, None)),
         ({}, (None, None)),
     ],
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.errors import SampleError
+from stages.html.media import absolute, file_words
 from stages.html.obelics import extract, nodes_of
 from stages.html.obelics_dom import END, parse, simplify
 
@@ -100,12 +103,37 @@ def test_a_malformed_page_url_fails_the_page() -> None:
         ("<img src=a.png>" * 20_000, 20_000),
         ("<" * 200_000, 1),
         ("\0" * 100_000, 0),
+        (f"<img src='{'.' * 500_000}x'>", 1),
     ],
 )
 def test_hostile_pages_are_read(html: str, nodes: int) -> None:
     found = extract(html.encode(), PAGE).nodes
     assert len(found) == nodes
     assert max((len(node.path) for node in found), default=0) < 1000
+
+
+def test_a_host_that_swells_is_refused() -> None:
+    host = ".".join(["a" * 63] * 120)
+    with pytest.raises(SampleError, match="characters of their URLs"):
+        extract(b"<img src=a.png>" * 9000, f"http://{host}/")
+
+
+@given(st.text(alphabet="./a", max_size=30).filter(lambda path: not path.startswith("//")))
+def test_folders_are_taken_out_by_the_published_rule(path: str) -> None:
+    without = re.sub(r"\.+/", "", path)  # quadratic, so ours is written otherwise
+    assert absolute(path, "http://h.example/p") == f"https://h.example/{without.removeprefix('/')}"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("sea-side_12x34x56%20at+noon.800x600.jpg", "sea side x at noon"),
+        ("1" * 500_000 + "years.jpg", "years"),
+        ("12x" * 50_000 + ".jpg", "x" * 25_000),
+    ],
+)
+def test_words_of_a_file_name(name: str, words: str) -> None:
+    assert file_words(f"http://h.example/{name}") == words
 
 
 def test_a_page_that_ends_the_parser_fails_alone() -> None:

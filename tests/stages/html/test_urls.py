@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curate.errors import SampleError
+from stages.html import urls
 from stages.html.urls import LONGEST, Resolver
 
 PAGE = "https://example.org/docs/page.html?q=1#top"
+ODD = st.text(alphabet=st.sampled_from("abA1:/\\.?#@%[] \t~-_é日\0"), max_size=40)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +38,8 @@ PAGE = "https://example.org/docs/page.html?q=1#top"
         ("http:\\\\h.example\\a.png?b=\\c", "http://h.example/a.png?b=%5Cc"),
         ("https:a.png", "https://example.org/docs/a.png"),
         ("http://[::1]:8/a", "http://[::1]:8/a"),
+        ("http://[::FFFF:1.2.3.4]/a", "http://[::ffff:1.2.3.4]/a"),
+        ("http://a[b]@h.example/a", "http://a%5Bb%5D@h.example/a"),
         ("http://user:pass@h.example/a", "http://user:pass@h.example/a"),
     ],
 )
@@ -50,10 +57,15 @@ def test_images_are_resolved_as_browsers_do(raw: str, url: str) -> None:
         ("http://", "host"),
         ("http:///a.png", "host"),
         ("http://a b/", "host"),
+        ("http://[1]/a.png", "host"),
+        ("http://[oops/", "host"),
+        ("http://[1:2:3:4:5:6:7:8:9]/", "host"),
+        ("http://[::1]x/", "port"),
         ("http://h.example:99999/a", "port"),
         ("http://h.example:8a/a", "port"),
         ("http://" + "a" * 64 + "ü.example/", "host"),
         ("x" * (LONGEST + 1), "characters"),
+        ("é" * (LONGEST // 3), "characters"),  # six each as they are sent
     ],
 )
 def test_what_is_no_place_on_the_web(raw: str, why: str) -> None:
@@ -82,6 +94,25 @@ def test_base(base: str, url: str) -> None:
     assert Resolver(PAGE, base).image("a.png") == (url, "")
 
 
+def test_the_length_of_what_is_resolved_counts() -> None:
+    resolver = Resolver(PAGE, "http://h.example/" + "a" * (LONGEST - 30) + "/")
+    assert resolver.image("short.png")[0] is not None
+    assert resolver.image("not/as/short.png") == (None, "a URL of 8196 characters")
+
+
+def test_equal_images_are_one_string() -> None:
+    resolver = Resolver(PAGE)
+    assert resolver.image("a.png#1")[0] is resolver.image("a.png#2")[0]
+
+
+def test_urls_of_a_page_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(urls, "MOST", 1000)
+    resolver = Resolver(PAGE)
+    with pytest.raises(SampleError, match="more than 1000 characters"):
+        for number in range(99):
+            resolver.link(f"{number}.html")
+
+
 def test_files_are_for_pages_that_are_files() -> None:
     local = Resolver("file:///books/one/page.html")
     assert local.image("../two/a b.png") == ("file:///books/two/a%20b.png", "")
@@ -90,7 +121,7 @@ def test_files_are_for_pages_that_are_files() -> None:
     assert Resolver("sub/page.html").image("a.png") == ("sub/a.png", "")
 
 
-@given(st.text(alphabet=st.sampled_from("abA:/\\.?#@%[] \t~-_é日\0"), max_size=40))
+@given(ODD | ODD.map("http://".__add__))
 def test_a_resolved_url_is_ascii_and_resolves_to_itself(raw: str) -> None:
     resolver = Resolver(PAGE)
     url, why = resolver.image(raw)
@@ -99,3 +130,4 @@ def test_a_resolved_url_is_ascii_and_resolves_to_itself(raw: str) -> None:
         assert url.isascii() and " " not in url
         assert url.startswith(("http://", "https://"))
         assert resolver.image(url) == (url, "")
+        urlsplit(url)  # whoever reads it further may rely on it
