@@ -13,6 +13,7 @@ from pydantic import Field
 
 from curate.contracts import Columns, DocumentFact
 from curate.documents import spans
+from curate.errors import MissingExtra
 from curate.schema import IMAGE, TEXT
 
 PARAGRAPHS: Final = 256
@@ -57,11 +58,11 @@ class Coherence(DocumentFact):
             unlinked = np.array([link is None for link in columns["link"][nodes].tolist()], bool)
             texts = np.flatnonzero((kinds == TEXT) & unlinked)[:PARAGRAPHS]
             words = [vocabulary(text or "") for text in columns["text"][nodes][texts].tolist()]
-            found["order_words"][document] = adjacency(incidence(words))
+            found["order_words"][document] = adjacency(word_products(words)) if len(words) >= FEWEST else None
             found["headings_empty"][document] = empty_headings(kinds.tolist(), tags.tolist())
             if self.embedding:
-                vectors = np.nan_to_num(columns[self.embedding][nodes][texts].astype(np.float64))
-                found["order_meaning"][document] = adjacency(np.rint(vectors * 4096))
+                vectors = np.rint(4096 * np.nan_to_num(columns[self.embedding][nodes][texts].astype(np.float64)))
+                found["order_meaning"][document] = adjacency(vectors @ vectors.T)
         return {**found}
 
 
@@ -76,31 +77,37 @@ def vocabulary(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def incidence(sets: Sequence[frozenset[str]]) -> np.ndarray:
-    """float64 (n, words) of whole numbers: 0, or a word's weight, larger for rarer ones, among these sets.
+def word_products(sets: Sequence[frozenset[str]]) -> np.ndarray:
+    """float64 (n, n) of whole numbers: products of sets of words, rarer words among these sets weighing more.
 
-    Words of one set alone add to its length only, so they share one column.
+    Words of one set alone add to its length only. The others are a sparse matrix: a page may have a million words, each in
+    two of its paragraphs. Raises MissingExtra("scipy").
     """
+    try:
+        from scipy.sparse import csr_array
+    except ImportError as error:
+        raise MissingExtra("scipy", extra="documents") from error
     counts = Counter(word for words in sets for word in words)
-    columns = {word: i for i, word in enumerate(sorted(word for word, count in counts.items() if count > 1))}
+    columns = {word: i for i, word in enumerate(word for word, count in counts.items() if count > 1)}
     weights = np.rint(16 * np.log2((len(sets) + 1) / np.arange(1, len(sets) + 1)))
-    found = np.zeros((len(sets), len(columns) + len(sets)))
-    for row, words in enumerate(sets):
-        known = [word for word in words if word in columns]
-        found[row, [columns[word] for word in known]] = [weights[counts[word] - 1] for word in known]
-        found[row, len(columns) + row] = np.rint(weights[0] * np.sqrt(len(words) - len(known))) if len(sets) else 0
-    return found
+    shared = [[word for word in words if word in columns] for words in sets]
+    values = weights[np.fromiter((counts[word] - 1 for words in shared for word in words), np.int64)]
+    places = np.fromiter((columns[word] for words in shared for word in words), np.int64)
+    ends = np.cumsum([0, *map(len, shared)])
+    rows = csr_array((values, places, ends), shape=(len(sets), len(columns)))
+    products: np.ndarray = (rows @ rows.T).toarray()
+    alone = np.array([len(words) - len(known) for words, known in zip(sets, shared, strict=True)])
+    return products + np.diag(np.rint(weights[0] * np.sqrt(alone)) ** 2)
 
 
-def adjacency(rows: np.ndarray) -> float | None:
-    """How many standard deviations the cosine of neighbouring rows lies above its mean over all orders; None: too few.
+def adjacency(products: np.ndarray) -> float | None:
+    """How many standard deviations the cosine of neighbours lies above its mean over all orders; None: too few.
 
-    `rows`: float64 (n, d) of whole numbers, whose products are exact, however many threads add them up.
+    `products`: float64 (n, n), of rows of whole numbers: exact, however many threads add them up.
     """
-    n = len(rows)
+    n = len(products)
     if n < FEWEST:
         return None
-    products = rows @ rows.T
     lengths = np.sqrt(np.diagonal(products))
     alike = products / np.maximum(np.outer(lengths, lengths), 1.0)
     np.fill_diagonal(alike, 0.0)

@@ -98,6 +98,7 @@ class _Page:
         self.headings = np.array([row for row in self.texts.tolist() if tags[row] in HEADINGS], np.int64)
         self.passages = np.nan_to_num(self.columns[step.passage].astype(np.float32))
         self.words = {row: vocabulary(self.columns["text"][row] or "") for row in self.texts.tolist()}
+        self.vocabulary = frozenset().union(*self.words.values())
 
     def neighbours(self, row: int) -> Neighbours:
         """Of an image."""
@@ -147,15 +148,14 @@ class _Page:
         near = around.rows()
         alt = self.columns[self.step.alt][row].astype(np.float32)
         spoken = vocabulary(" ".join([self.columns[c][row] or "" for c in ("text", "image_caption")]))
-        known = frozenset().union(*(self.words[at] for at in near))
         found: dict[str, float | None] = {}
         if near and not np.isnan(alt).any():
             found["relevance_alt"] = float(np.einsum("nd,d->n", self.passages[near], alt).max())
         if near and spoken:
-            found["relevance_words"] = len(spoken & known) / len(spoken)
+            found["relevance_words"] = sum(any(word in self.words[at] for at in near) for word in spoken) / len(spoken)
         read = vocabulary(self.columns[self.step.read][row] or "") if self.step.read else frozenset()
         if read and self.words:
-            found["relevance_read"] = len(read & frozenset().union(*self.words.values())) / len(read)
+            found["relevance_read"] = len(read & self.vocabulary) / len(read)
         return found
 
 

@@ -100,12 +100,48 @@ def test_a_blog(tmp_path: Path) -> None:
     assert images == [(f"photo{i}.png", f"Figure {i}. A heron near the bridge") for i in range(6)]
 
 
+def harbour(folder: Path) -> None:
+    """Two pages of a town, each with one photo; that of the first is cut off in the middle."""
+    folder.mkdir()
+    for name, king, size in (("one", "king", (300, 300)), ("two", "queen", (320, 300))):
+        file = io.BytesIO()
+        Image.effect_noise(size, 90).convert("RGB").save(file, "JPEG")
+        (folder / f"{name}.jpg").write_bytes(file.getvalue()[: 3000 if name == "one" else None])
+        (folder / f"{name}.html").write_text(
+            f"""<html lang=en><title>{name}</title><h1>The harbour of the {king}</h1>
+            <p>The old harbour of the town was built in the year when the {king} came back from the sea, and the people of
+            the town were there to see it. They had all of their boats in the wind of the {king}'s morning.</p>
+            <img src="{name}.jpg" alt="the harbour as it was for the {king}">
+            <p>It was not until a long time after the {king} that the first of the great ships could be seen from the walls.
+            There were those who said that it had been better without them. The noise of their work never ends.</p></html>"""
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("recipe", "rule"),
+    [("obelics", "no image left"), ("mmc4", "no image"), ("default", "nsfw"), ("quality", "no image left")],
+)
+def test_a_page_whose_only_image_cannot_be_decoded_is_dropped(recipe: str, rule: str, tmp_path: Path) -> None:
+    """The header of a truncated JPEG is sound: what fails it is the first signal that decodes, after rules that count it."""
+    harbour(tmp_path / "site")
+    changed = ["pool.name=town", "pool.step=stages.ingest.pages.Pages", f"pool.path={tmp_path}/site", "max_failed=1"]
+    changed += ["select.5.fraction=1"] if recipe == "quality" else []
+    found, result = run(f"manifests/documents/{recipe}.yaml", tmp_path / "root", *changed)
+    pages = [row for row in found.table("kind", "text", "fate", "rule").to_pylist() if row["kind"] == "document"]
+    assert {row["text"]: row["rule"] or row["fate"] for row in pages} == {"one": rule, "two": "kept"}
+    (shard,) = result["exports"]["documents"]
+    with tarfile.open(shard) as tar:
+        assert sorted(Path(name).suffix for name in tar.getnames()) == [".jpg", ".json"]
+    assert verify(found) == []
+
+
 def test_statistics_of_a_domain_decide_and_are_asked_again(tmp_path: Path) -> None:
     recipe = (
         (ROOT / "manifests/documents/images.yaml").read_text().replace("${here}", str(ROOT / "manifests/documents"))
     )
     fact = "  - {step: stages.select.domains.DomainStatistics, means: [width]}\n\nselect:\n"
-    rule = '  - {step: filters.thresholds.Within, name: small, "on": document, column: domain_pages, min: 25}\n'
+    rule = "  - {step: filters.thresholds.Within, name: small, on: document, column: domain_pages, min: 25}\n"
     (tmp_path / "domains.yaml").write_text(recipe.replace("\nselect:\n", fact + rule))
     found, _ = run(str(tmp_path / "domains.yaml"), tmp_path / "root")
     assert fates(found)["document"] == {"small": 24}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections import Counter
 from itertools import pairwise, permutations
 from typing import Any
 
@@ -15,9 +17,9 @@ from stages.documents.coherence import (
     Coherence,
     adjacency,
     empty_headings,
-    incidence,
     path_moments,
     vocabulary,
+    word_products,
 )
 
 TOPICS = [
@@ -78,7 +80,30 @@ def test_scripts_without_spaces_have_words_too() -> None:
 def test_what_is_too_short_or_all_alike_says_nothing() -> None:
     assert Coherence().compute(page([("text", "p", "a b", None)] * 3), {})["order_words"][0] is None
     assert order(["same words here"] * 6) == 0
-    assert adjacency(incidence([frozenset()] * 5)) == 0
+    assert adjacency(word_products([frozenset()] * 5)) == 0
+
+
+@given(st.lists(st.frozensets(st.sampled_from("abcdefgh")), min_size=1, max_size=6))
+def test_products_are_those_of_rows_with_a_column_per_word(sets: list[frozenset[str]]) -> None:
+    counts = Counter(word for words in sets for word in words)
+    shared = sorted(word for word, count in counts.items() if count > 1)
+    weight = {word: round(16 * float(np.log2((len(sets) + 1) / counts[word]))) for word in counts}
+    alone = [sum(counts[word] == 1 for word in words) for words in sets]
+    lengths = np.diag([round(round(16 * float(np.log2(len(sets) + 1))) * float(np.sqrt(n))) for n in alone])
+    rows = np.hstack([np.array([[weight[word] * (word in words) for word in shared] for words in sets]), lengths])
+    assert np.array_equal(word_products(sets), rows @ rows.T)
+
+
+def test_a_page_of_very_many_words_takes_no_more_than_its_words() -> None:
+    """A matrix of all paragraphs and all words would take 60 MB for these 120 KB, twice, and 2 GB for 4 MB."""
+    listing = " ".join(f"word{i:x}" for i in range(30_000))
+    columns = page([("text", "p", text, None) for text in [listing, listing, *TOPICS, *["short text"] * 246]])
+    Coherence().compute(columns, {})  # imports
+    tracemalloc.start()
+    Coherence().compute(columns, {})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30 << 20
 
 
 def test_menus_do_not_count() -> None:

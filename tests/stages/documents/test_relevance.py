@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -83,6 +85,25 @@ def test_words_said_and_read() -> None:
     found = relevance()
     assert found["relevance_words"] == 2 / 4  # "crop", "the" of {crop, dialog, figure, the}
     assert found["relevance_read"] == 2 / 3  # "undo" stands nowhere
+
+
+def test_words_of_a_page_are_gathered_once_not_for_each_of_its_images() -> None:
+    def unions(images: int) -> int:
+        called: list[str] = []
+
+        def watch(_: FrameType, event: str, what: Any) -> None:
+            if event == "c_call":
+                called.append(what.__name__)
+
+        nodes = [*PAGE, *[PAGE[3]] * images]
+        step, seen = Relevance(read="ocr_text"), columns(nodes)
+        sys.setprofile(watch)
+        found = step.compute(seen, {})
+        sys.setprofile(None)
+        assert set(found["relevance_read"][len(PAGE) :]) == {2 / 3}
+        return called.count("union")
+
+    assert unions(1) == unions(40) > 0
 
 
 def test_rows_are_those_of_the_shard_and_dropped_nodes_are_gone() -> None:
