@@ -10,7 +10,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 from curate.schema import make_uid
-from stages.ingest.documents import BATCH, Parsed, Store, describe
+from stages.ingest.documents import BATCH, FULL, MAX_CHARACTERS, PAGE_CHARACTERS, Parsed, Store, describe
 from stages.ingest.pack import Place
 from stages.ingest.pages import Pages
 from stages.ingest.rows import Row, clean, table_of
@@ -43,7 +43,7 @@ def pair_tables(pages: Iterable[Parsed], store: Store) -> Iterator[pa.Table]:
     A page that cannot be had is one row with its error: nobody knows how many pairs it held.
     """
     rows: list[Row] = []
-    for number, parsed in enumerate(pages):
+    for number, parsed in enumerate(_bounded(pages)):
         rows += _pairs(f"{number:08d}", parsed, store)
         if len(rows) >= BATCH:
             yield table_of(rows)
@@ -51,16 +51,33 @@ def pair_tables(pages: Iterable[Parsed], store: Store) -> Iterator[pa.Table]:
     yield table_of(rows)
 
 
+def _bounded(pages: Iterable[Parsed]) -> Iterator[Parsed]:
+    """What is known of a page stands in each of its pairs: with too much of it a page fails, and so do those behind."""
+    room = MAX_CHARACTERS
+    for parsed in pages:
+        size = len(_meta(parsed)) * len(parsed.page.alt_texts()) if parsed.page else 0
+        if size > min(room, PAGE_CHARACTERS):
+            yield parsed._replace(page=None, error=FULL)
+        else:
+            room -= size
+            yield parsed
+
+
+def _meta(parsed: Parsed) -> str:
+    about = describe(parsed)
+    if parsed.page:
+        about = {name: value for name, value in about.items() if name != "alternates"} | {"page": parsed.page.url}
+    return json.dumps(about, ensure_ascii=True, sort_keys=True)
+
+
 def _pairs(key: str, parsed: Parsed, store: Store) -> Iterator[Row]:
     source, page, error = parsed
+    meta = _meta(parsed)
     if page is None:
         digest = hashlib.sha256(source.html).digest()
-        meta = json.dumps(describe(parsed), ensure_ascii=True, sort_keys=True)
         url = clean(source.url)
         yield Row(make_uid(url or meta, None, digest), key, url=url, meta=meta, error=clean(error))
         return
-    about = {name: value for name, value in describe(parsed).items() if name != "alternates"} | {"page": page.url}
-    meta = json.dumps(about, ensure_ascii=True, sort_keys=True)
     for place, (node, alt) in enumerate(page.alt_texts()):
         found, end = store.find(node)
         url, text = clean(found), clean(alt)

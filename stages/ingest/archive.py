@@ -22,6 +22,8 @@ FIRST = 1 << 16
 """Bytes of a record's block that `wants` is shown."""
 MAX_HEAD = 1 << 15
 """Bytes of a record's own header."""
+PROBE = 1 << 10
+"""Bytes by which a gzip member is told: its own header, the tables of its first block, and a few of what it holds."""
 WINDOW = 1 << 20
 
 BLANK = b"\r\n\r\n"
@@ -81,8 +83,9 @@ class Archive:
         Raises:
             PoolError: the archive is compressed as a whole, so that its records have no places.
         """
-        at = _next(self, start) if start else 0
-        while at is not None and at < min(end, self.size):
+        end = min(end, self.size)
+        at = _next(self, start, end) if start else 0
+        while at is not None and at < end:
             last: Record | None = None
             for record in _read(self, at, wants):
                 if last is not None:
@@ -93,11 +96,12 @@ class Archive:
             whole = at if last is None else _end(self, last)
             if last is not None:
                 yield last if whole is not None else _damaged(last)
-            following = _next(self, at + 1 if last is None else last.at + 1 if whole is None else whole)
-            until = self.size if following is None else following
+            behind = at + 1 if last is None else last.at + 1 if whole is None else whole
+            limit = min(max(behind, end) + WINDOW, self.size)
+            at = _next(self, behind, limit)
+            until = limit if at is None else at
             if whole is not None and _is_gap(self, whole, until):
                 yield _gap(self, whole, until)
-            at = following
 
     def read(self, size: int = -1) -> bytes:
         """As a file's."""
@@ -145,10 +149,12 @@ def _read(source: Archive, at: int, wants: Wants | None) -> Iterator[Record]:
         if not found.headers.get("content-length", "").isdigit():
             yield found._replace(error="without a length")
             return
-        if not source.packed and found.at + found.length > source.size:
-            yield found._replace(error="longer than the archive")  # reading it would swallow what follows
-            return
         try:
+            if found.length > FIRST and _lies(
+                source, found
+            ):  # of many that claim all that follows, each would be read to its end
+                yield found._replace(block=record.reader.read(FIRST), error="not as long as its header says")
+                return
             if wants is not None:
                 found = found._replace(block=record.reader.read(min(FIRST, found.length)))
                 found = found._replace(block=found.block + _rest(record, found, wants))
@@ -203,11 +209,24 @@ def _end(source: Archive, record: Record) -> int | None:
         return None
     if source.packed:
         return _end_of_member(source, record)
-    head = source.at(record.at, MAX_HEAD).find(BLANK) + len(BLANK)
-    end = record.at + head + record.length
+    end = _claimed(source, record)
     if end == source.size:
         return end
     return end + len(BLANK) if source.at(end, len(BLANK)) == BLANK else None
+
+
+def _claimed(source: Archive, record: Record) -> int:
+    """Where the block of a record that is not packed ends, by its header."""
+    return record.at + source.at(record.at, MAX_HEAD).find(BLANK) + len(BLANK) + record.length
+
+
+def _lies(source: Archive, record: Record) -> bool:
+    """Whether neither white space, nor a record, nor the archive's end is where a record that is not packed ends."""
+    if source.packed:
+        return False
+    end = _claimed(source, record)
+    behind = source.at(end, 16)
+    return end > source.size or not (behind.startswith(BLANK) or behind.strip(b"\r\n")[:5] in (b"", b"WARC/"))
 
 
 def _end_of_member(source: Archive, record: Record) -> int | None:
@@ -226,17 +245,19 @@ def _end_of_member(source: Archive, record: Record) -> int | None:
     return position - len(member.unused_data) if 0 <= behind <= len(BLANK) else None
 
 
-def _next(source: Archive, at: int) -> int | None:
-    """The first byte from `at` on at which a record begins; None: there is none.
+def _next(source: Archive, at: int, end: int) -> int | None:
+    """The first byte from `at` to `end` at which a record begins; None: there is none.
 
     Of a record that holds a WARC archive in its block, a record in there cannot be told from one of this archive.
     """
     pattern, begins = (_MEMBER, _begins_packed) if source.packed else (_BEGIN, _begins)
     width = FIRST  # mostly it is right here
-    while at < source.size:
-        before = min(at, len(BLANK))
+    while at < end:
+        before, width = min(at, len(BLANK)), min(width, end - at)
         window = source.at(at - before, before + width + MAX_HEAD)
-        for match in pattern.finditer(window, before, before + width):
+        for match in pattern.finditer(window, before):
+            if match.start() >= before + width:  # it may end behind, so the search must not
+                break
             if begins(window, match.start()):
                 return at - before + match.start()
         at, width = at + width, WINDOW
@@ -245,7 +266,7 @@ def _next(source: Archive, at: int) -> int | None:
 
 def _begins_packed(window: bytes, at: int) -> bool:
     try:
-        return zlib.decompressobj(31).decompress(window[at : at + MAX_HEAD], 16).startswith(b"WARC/1.")
+        return zlib.decompressobj(31).decompress(window[at : at + PROBE], 16).startswith(b"WARC/1.")
     except zlib.error:
         return False
 

@@ -28,6 +28,9 @@ MAX_ROWS = 4_000_000
 """Of one shard; pages behind them fail, so that an archive of bombs stays within memory."""
 MAX_CHARACTERS = 1 << 30
 """The same of a shard's texts and addresses."""
+PAGE_CHARACTERS = 64 << 20
+"""Of one page's rows; with more it fails: a text or an address may stand in many of them."""
+FULL = "the shard is full: too many nodes, or too much text, in the pages before"
 BATCH = 10_000
 
 Extract = Callable[[bytes, str, str | None], Page]
@@ -99,11 +102,14 @@ def parse(pages: Iterable[WebPage], extract: Extract) -> Iterator[Parsed]:
     rows = characters = 0
     for source in pages:
         found = _parse(source, extract)
+        size = _characters(found.page) if found.page else 0
         if rows >= MAX_ROWS or characters >= MAX_CHARACTERS:
-            found = Parsed(source, None, "the shard is full: too many nodes, or too much text, in the pages before")
+            found = Parsed(source, None, FULL)
+        elif size > PAGE_CHARACTERS:
+            found = Parsed(source, None, f"HTML: rows of {size} characters, more than {PAGE_CHARACTERS}")
         elif found.page is not None:
             rows += 1 + len(found.page.nodes)
-            characters += sum(map(_characters, found.page.nodes))
+            characters += size
         yield found
 
 
@@ -119,8 +125,14 @@ def _parse(source: WebPage, extract: Extract) -> Parsed:
     return Parsed(source, page, None)
 
 
-def _characters(node: Node) -> int:
-    return sum(len(text) for text in (node.text, node.url, node.caption, node.link) if text)
+def _characters(page: Page) -> int:
+    """Of its rows at most: an image has the longest of its URLs in the end, perhaps."""
+    size = sum(len(language) + len(url) for language, url in page.alternates.items())
+    for node in page.nodes:
+        size += sum(
+            len(text) for text in (node.text, node.url, node.caption, node.link, node.path, *node.others) if text
+        )
+    return size
 
 
 def document_tables(pages: Iterable[Parsed], store: Store) -> Iterator[pa.Table]:

@@ -21,7 +21,7 @@ from stages.ingest.files import Refused, find_files, read_inside, reading
 from stages.ingest.folder import walk
 from stages.ingest.members import FILE, members
 from stages.ingest.tar import MAX_IMAGE
-from stages.ingest.web import MISSING, WebSource
+from stages.ingest.web import MISSING, WebSource, parts_of
 
 SUFFIXES = (".html", ".htm", ".xhtml")
 
@@ -106,7 +106,7 @@ class SiteImages:
 
     def read(self, url: str) -> bytes:
         """The file that the URL's path leads to. Raises `Refused`."""
-        parts = urlsplit(url)
+        parts = parts_of(url)
         if parts.netloc.lower() != self.host:
             raise Refused(f"{MISSING}{parts.netloc} is another host")
         return self.tree.read(unquote(parts.path, errors="surrogateescape").lstrip("/"), MAX_IMAGE)

@@ -13,7 +13,19 @@ from typing import NamedTuple
 
 from curate.errors import MissingExtra
 from stages.ingest.files import Refused
+from stages.ingest.pack import image_format
 
+MEMBERS = 10_000
+"""Of a gzip body: several, one behind the other, are one content (RFC 1952, section 2.2)."""
+STEP = 1 << 14
+"""Bytes that are inflated at once."""
+LOOKED_AT = 1 << 10
+"""Bytes by which it is told whether a body that cannot be decoded is decoded already."""
+
+_MAGIC = {"gzip": b"\x1f\x8b", "x-gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
+"""Of the encodings that have one."""
+_BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
+"""What no text has, as browsers tell it (MIME Sniffing, section 3, binary data byte)."""
 _END = re.compile(rb"\r?\n\r?\n")
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})\b")
 _CHUNK = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]{0,1024})?\r?\n")
@@ -78,33 +90,43 @@ def _joined(body: bytes) -> bytes:
 
 
 def _decoded(body: bytes, encoding: str, limit: int) -> bytes:
-    """At most `limit` bytes of the body without one content encoding."""
-    if encoding in ("gzip", "x-gzip", "deflate"):
-        return _inflated(body, encoding, limit)
-    if encoding in ("br", "zstd"):
-        return _read_with_fastwarc(body, encoding, limit)
-    if encoding in ("", "identity", "none"):
+    """At most `limit` bytes of the body without one content encoding; the body itself if it does not have it."""
+    if encoding in ("", "identity", "none") or not body.startswith(_MAGIC.get(encoding, b"")):
         return body
-    raise Refused(f"content encoding {encoding:.40} is not read")
+    if encoding not in ("gzip", "x-gzip", "deflate", "br", "zstd"):
+        raise Refused(f"content encoding {encoding:.40} is not read")
+    try:
+        return (_read_with_fastwarc if encoding in ("br", "zstd") else _inflated)(body, encoding, limit)
+    except Refused:
+        if encoding in _MAGIC or not _is_plain(body):
+            raise
+        return body
+
+
+def _is_plain(body: bytes) -> bool:
+    """Whether these are an image's bytes or text: a hundred compressed bytes have a control character as good as surely."""
+    return image_format(body) is not None or not _BINARY.search(body, 0, LOOKED_AT)
 
 
 def _inflated(body: bytes, encoding: str, limit: int) -> bytes:
-    if encoding != "deflate":
-        if not body.startswith(b"\x1f\x8b"):
-            return body  # the archive has it decoded
-        window = 31
-    elif body and body[0] & 15 == 8 and int.from_bytes(body[:2], "big") % 31 == 0:
+    window = 31 if encoding in _MAGIC else -15
+    if window < 0 and body and body[0] & 15 == 8 and int.from_bytes(body[:2], "big") % 31 == 0:
         window = 15  # zlib's header (RFC 9110 8.4.1.2); many servers send none
-    else:
-        window = -15
-    inflate = zlib.decompressobj(window)
-    try:
-        data = inflate.decompress(body, limit)
-    except zlib.error as error:
-        raise Refused(f"damaged {encoding} content: {error}") from error
-    if not inflate.eof and len(data) < limit:
-        raise Refused(f"{encoding} content is cut off")
-    return data
+    pieces, at, left = [], 0, limit
+    for _ in range(MEMBERS):
+        inflate = zlib.decompressobj(window)
+        while left and not inflate.eof and at < len(body):
+            try:
+                pieces.append(inflate.decompress(body[at : at + STEP], left))
+            except zlib.error as error:
+                raise Refused(f"damaged {encoding} content: {error}") from error
+            at, left = at + STEP, left - len(pieces[-1])
+        at = min(at, len(body)) - len(inflate.unused_data)
+        if left and not inflate.eof:
+            raise Refused(f"{encoding} content is cut off")
+        if not left or encoding not in _MAGIC or not body.startswith(_MAGIC[encoding], at):
+            return b"".join(pieces)
+    raise Refused(f"{encoding} content of more than {MEMBERS} members")
 
 
 def _read_with_fastwarc(body: bytes, encoding: str, limit: int) -> bytes:

@@ -189,7 +189,7 @@ class ArchivedImages:
             elif answer is None:
                 why = "its record is no HTTP answer"
             elif 300 <= answer.status < 400 and "location" in answer.headers:
-                instead = urljoin(url, answer.headers["location"])
+                instead = _redirected(url, answer.headers["location"])
             elif answer.status == 200:
                 return content(answer, MAX_IMAGE)
             else:
@@ -209,6 +209,13 @@ class ArchivedImages:
             for record in self.archive.records(place, place + 1, lambda _: MAX_IMAGE + FIRST):
                 if address(record.url) == wanted:
                     yield record
+
+
+def _redirected(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise Refused(f"{MISSING}its redirect is malformed: {error}") from error
 
 
 @lru_cache(maxsize=2)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import ClassVar, Literal, Self
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import pyarrow as pa
 from pydantic import Field, model_validator
@@ -114,8 +114,8 @@ class Mirror:
         self.root = os.path.realpath(folder)
 
     def read(self, url: str) -> bytes:
-        """The file's bytes. Raises `Refused`: missing, outside of the folder, no plain file, too large."""
-        parts = urlsplit(url)
+        """The file's bytes. Raises `Refused`: missing, outside of the folder, no plain file, too large, no URL."""
+        parts = parts_of(url)
         return read_inside(self.root, f"{parts.hostname}/{unquote(parts.path).lstrip('/')}", MAX_IMAGE)
 
 
@@ -133,6 +133,14 @@ class Downloaded:
         if isinstance(end, str):
             raise Refused(end)
         return fetched(end)
+
+
+def parts_of(url: str) -> SplitResult:
+    """A URL in its parts. Raises `Refused` where it is none: what a page names may be anything."""
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise Refused(f"{MISSING}a malformed URL: {error}") from error
 
 
 def address(url: str) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 
 import curate
 from benchmarks.data.warcs import Response, write_warc
 from curate.schema import INDEX
 from curate.verify import verify
+from stages.ingest import alttext, documents
 from stages.ingest.alttext import PagesAltText, WarcAltText
 from stages.ingest.warc import Warc
 
@@ -51,6 +54,21 @@ def test_pairs_and_documents_of_the_sample_agree(tmp_path: Path) -> None:
         ]
         assert named == [(row["text"], row["url"], row["sha256"]) for row in pairs]
         assert len(named) >= 8
+
+
+def test_what_every_pair_says_of_its_page_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = tmp_path / "x.warc.gz"
+    long = b"<html lang='" + b"x" * 10_000 + b"'>" + b"<img src=a alt=b>" * 100
+    write_warc([Response(f"http://h.example/{number}", long) for number in range(3)], archive)
+    source = WarcAltText(path=str(archive))
+
+    def rows() -> list[dict[str, Any]]:
+        return source.ingest(source.units()[0], tmp_path / "x.tar").rows.to_pylist()
+
+    assert sum(len(row["meta"]) for row in rows()) < 300 * 300
+    monkeypatch.setattr(alttext, "MAX_CHARACTERS", 50_000)  # a page has 23,000
+    assert [len(row["text"] or "") for row in rows()] == [1] * 200 + [0]
+    assert rows()[-1]["error"] == documents.FULL
 
 
 def test_pairs_of_a_folder(tmp_path: Path, images: dict[str, bytes]) -> None:

@@ -159,6 +159,68 @@ def test_only_what_is_wanted_is_read() -> None:
     assert len(one.block) == archive.FIRST + 5 and one.length > archive.FIRST * 3
 
 
+class Counting(io.BytesIO):
+    """It knows how many bytes were read."""
+
+    count = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self.count += len(data)
+        return data
+
+
+def test_records_that_each_claim_the_rest_of_the_archive_are_not_each_read_to_its_end() -> None:
+    size, number = 20_000_000, 500
+    head = b"WARC/1.0\r\nWARC-Type: response\r\nContent-Length: %d\r\n\r\n" % (size - 200 * number)
+    file = Counting(((head + b"x\r\n\r\n") * number).ljust(size - 4, b"x") + b"\r\n\r\n" + RECORDS[0])
+    found = list(Archive(file, "x.warc").records(0, 1 << 40, everything))
+    assert [one.error is None for one in found] == [False] * number + [True]
+    assert file.count < number * 5 * (archive.FIRST + archive.MAX_HEAD) + 3 * size  # once each: 10 GB
+
+
+@pytest.mark.parametrize("between", [b"", b"\n", b"\r\n", b"\r\n\r\n\r\n"])
+def test_what_stands_between_large_records_does_not_matter(between: bytes) -> None:
+    large = [record_of(Response("http://h.example/", bytes([65 + at]) * (2 * archive.FIRST))) for at in range(3)]
+    found = read(between.join(one.removesuffix(b"\r\n\r\n") for one in large), "x.warc")
+    assert [(one.error, len(one.block)) for one in found] == [(None, found[0].length)] * 3
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_range_without_a_record_is_not_searched_beyond_its_end(name: str) -> None:
+    file = Counting(joined(name) + b"\x1f\x8b\x08WARC/1.0\r\n" * 500_000 + joined(name))
+    assert list(Archive(file, name).records(1_000_000, 1_100_000)) == []
+    assert file.count < 1_000_000
+
+
+def test_bytes_that_look_like_members_are_no_records() -> None:
+    (gap,) = read(archive.GZIP * 300_000, "x.warc.gz")
+    assert gap.error == "damaged archive: bytes 0 to 900000 hold no whole record"
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_record_at_the_edge_of_a_window_is_found(name: str) -> None:
+    for before in range(archive.FIRST - 12, archive.FIRST + 2):
+        whole = b"no archive" + b"x" * (before - 10 - 4) + b"\r\n\r\n" + joined(name)
+        assert bodies(read(whole, name)) == BODIES
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_gap_is_told_once_however_the_archive_is_cut(name: str) -> None:
+    edges = places(name)
+    whole = joined(name)[: edges[3]] + b"garbage" * 3000 + b"\r\n\r\n" + joined(name)[edges[3] :]
+    for cut in (edges[2] + 1, edges[3], edges[3] + 1, edges[3] + 9000, edges[3] + 21_000, edges[3] + 21_200):
+        parts = read(whole, name, 0, cut) + read(whole, name, cut)
+        assert bodies(parts) == BODIES
+        assert [one.at for one in parts if one.error] == [edges[3]]
+
+
+def test_a_member_with_a_long_header_of_its_own_is_found() -> None:
+    packed = gzip.compress(RECORDS[0], mtime=0)
+    named = packed[:3] + b"\x08" + packed[4:10] + b"n" * 500 + b"\0" + packed[10:]
+    assert bodies(read(b"garbage" * 9 + named, "a.warc.gz")) == BODIES[:1]
+
+
 class Failing(io.BytesIO):
     """A store that goes away in the middle."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import random
 import zlib
 from collections.abc import Callable
 
@@ -13,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.ingest.files import Refused
-from stages.ingest.response import Response, content, parse
+from stages.ingest.response import MEMBERS, Response, content, parse
 
+MIXED = " ".join(map(str, random.Random(3).choices(range(10**6), k=130))).encode()
+JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(range(256))
 PAGE = b"<html><p>a page of some length, with words in it</p></html>" * 9
 
 
@@ -28,6 +31,11 @@ def packed(writer: Callable[[io.BytesIO], BrotliWriter | ZstdWriter], body: byte
     with writer(buffer) as file:
         file.write(body)
     return buffer.getvalue()
+
+
+def broken(body: bytes) -> bytes:
+    """With twenty bytes altered."""
+    return body[:60] + bytes(byte ^ 0x55 for byte in body[60:80]) + body[80:]
 
 
 def answer(body: bytes, **headers: str) -> Response:
@@ -67,9 +75,13 @@ def test_encodings(body: bytes, headers: dict[str, str]) -> None:
     [
         (gzip.compress(PAGE)[:40], "gzip", "gzip content is cut off"),
         (b"\x1f\x8b\x08\x00" + b"\xff" * 40, "gzip", "damaged gzip content"),
-        (PAGE, "deflate", "damaged deflate content"),
-        (PAGE, "br", "damaged br content"),
-        (PAGE, "zstd", "damaged zstd content"),
+        (zlib.compress(MIXED)[:200], "deflate", "deflate content is cut off"),
+        (broken(zlib.compress(MIXED)[2:-4]), "deflate", "damaged deflate content"),
+        (broken(packed(BrotliWriter, MIXED)), "br", "damaged br content"),
+        (packed(BrotliWriter, MIXED)[:200], "br", "damaged br content"),
+        (broken(packed(ZstdWriter, MIXED)), "zstd", "damaged zstd content"),
+        (gzip.compress(PAGE) + gzip.compress(PAGE)[:40], "gzip", "gzip content is cut off"),
+        (gzip.compress(b"") * (MEMBERS + 1), "gzip", "more than 10000 members"),
         (PAGE, "compress", "content encoding compress is not read"),
         (gzip.compress(b"\0" * 9_000_000), "gzip", "larger than 0.001 MB"),
         (packed(BrotliWriter, b"\0" * 9_000_000), "br", "larger than 0.001 MB"),
@@ -80,6 +92,24 @@ def test_encodings(body: bytes, headers: dict[str, str]) -> None:
 def test_what_cannot_be_decoded_says_why(body: bytes, encoding: str, why: str) -> None:
     with pytest.raises(Refused, match=why):
         content(answer(body, Content_Encoding=encoding), 1000)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
+@pytest.mark.parametrize("body", [PAGE, b"<p>hi", "Größe, 日本語".encode(), b"", JPEG, JPEG[:30]])
+def test_a_body_that_the_archive_has_decoded_is_taken_as_it_is(body: bytes, encoding: str) -> None:
+    assert content(answer(body, Content_Encoding=encoding), 10_000) == body
+
+
+@pytest.mark.parametrize("size", [10, 1 << 14, 100_000])
+def test_a_body_of_several_members_is_read_whole(size: int) -> None:
+    parts = [random.Random(number).randbytes(size) for number in range(5)]
+    body = b"".join(gzip.compress(part) for part in parts)
+    assert content(answer(body, Content_Encoding="gzip"), size * 5) == b"".join(parts)
+    assert content(answer(body + b"\0\0 padding", Content_Encoding="gzip"), size * 5) == b"".join(parts)
+    with pytest.raises(Refused, match="larger than"):
+        content(answer(body, Content_Encoding="gzip"), size * 5 - 1)
+    frames = b"".join(packed(ZstdWriter, part) for part in parts)
+    assert content(answer(frames, Content_Encoding="zstd"), size * 5) == b"".join(parts)
 
 
 def test_heads() -> None:

@@ -20,7 +20,10 @@ from curate.errors import PoolError
 from curate.schema import DOCUMENT_INDEX
 from stages.ingest import documents, warc
 from stages.ingest.archive import Archive
+from stages.ingest.files import Refused
+from stages.ingest.pages import FolderTree, SiteImages
 from stages.ingest.warc import Warc, index_of
+from stages.ingest.web import Mirror
 
 SAMPLE = Path(__file__).parents[3] / "manifests/sample/documents"
 SITE = "http://h.example"
@@ -167,6 +170,7 @@ def test_where_images_come_from(tmp_path: Path, images: dict[str, bytes]) -> Non
         "/none.jpg": "missing image: not in the archive",
         "/round": "missing image: more than 5 redirects",
         "/elsewhere": "missing image: the archive has it as a revisit only",
+        "/nowhere": "missing image: its redirect is malformed: Invalid IPv6 URL",
         "/drawing.svg": "no image that is decoded: it begins with b'<svg'",
         "/page.png": "no image that is decoded: it begins with b'<html><p>no imag'",
         "/empty.png": "empty image: no bytes",
@@ -180,6 +184,7 @@ def test_where_images_come_from(tmp_path: Path, images: dict[str, bytes]) -> Non
         Response(f"{SITE}/hop", b"", status=307, headers=(f"Location: {SITE}/a.jpg",)),
         Response(f"{SITE}/round", b"", status=302, headers=("Location: /trip",)),
         Response(f"{SITE}/trip", b"", status=302, headers=("Location: /round",)),
+        Response(f"{SITE}/nowhere", b"", status=301, headers=("Location: http://[oops/",)),
         Response(f"{SITE}/gone.jpg", b"", status=404),
         Response(f"{SITE}/drawing.svg", b"<svg", "image/svg+xml"),
         Response(f"{SITE}/page.png", b"<html><p>no image</p>", "image/png"),
@@ -246,6 +251,22 @@ def test_a_mirrored_folder_of_images(tmp_path: Path, images: dict[str, bytes]) -
         Warc(path=str(archive), images="folder")
     with pytest.raises(ValidationError, match="belong together"):
         Warc(path=str(archive), folder=str(mirror))
+
+
+@pytest.mark.parametrize("mode", ["default", "obelics"])
+def test_malformed_urls_end_no_ingest(tmp_path: Path, mode: str) -> None:
+    """Wherever images come from, and whatever an extraction lets through."""
+    bad = ["http://[1]/a.png", "http://[oops", "http://[::1]x/", "//["]
+    archive = write(tmp_path / "x.warc", Response(f"{SITE}/", shown(*bad)))
+    source = Warc.model_validate({"path": str(archive), "mode": mode})
+    with source.archived(source.units()[0]) as archived:
+        for images in (Mirror(str(tmp_path)), SiteImages(SITE, FolderTree(str(tmp_path))), archived):
+            for url in bad:
+                with pytest.raises(Refused, match="missing image: "):
+                    images.read(url)
+    for fields in ({}, {"images": "folder", "folder": str(tmp_path)}, {"images": "download"}):
+        found = ingest(Warc.model_validate({"path": str(archive), "mode": mode, **fields}), tmp_path / "x.tar")
+        assert found[0]["error"] is None and all(row["error"] for row in of_kind(found, "image"))
 
 
 @pytest.mark.slow
@@ -362,6 +383,10 @@ def test_a_shard_of_bombs_stays_bounded(tmp_path: Path, monkeypatch: pytest.Monk
             found = of_kind(ingest(Warc(path=str(archive)), tmp_path / "x.tar"), "document")
             assert [bool(row["error"]) for row in found] == [False, False, True, True, True, True]
             assert fate in found[-1]["error"]
+    with monkeypatch.context() as patch:
+        patch.setattr(documents, "PAGE_CHARACTERS", 500)
+        found = of_kind(ingest(Warc(path=str(archive)), tmp_path / "x.tar"), "document")
+        assert {row["error"] for row in found} == {"HTML: rows of 670 characters, more than 500"}
     monkeypatch.setattr(documents, "MAX_NODES", 29)
     found = of_kind(ingest(Warc(path=str(archive)), tmp_path / "x.tar"), "document")
     assert {row["error"] for row in found} == {"HTML: 30 nodes, more than 29"}
