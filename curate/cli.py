@@ -133,12 +133,13 @@ def compare(
 @app.command(epilog="Example: `curate verify workspace/runs/quickstart`")
 def verify(run: RunArg, root: Root = None, as_json: Json = False) -> None:
     """Recompute accounting, row alignment, checksums, exports and deny list from the files. Exit 1 on a violation."""
+    from curate.describe import entered_text
     from curate.inspect import open_run
     from curate.verify import verify as check
 
     opened = open_run(run, root)
     violations = check(opened)
-    text = "\n".join(violations) or f"{opened.name}: {opened.manifest['entered']:,} records, every check holds"
+    text = "\n".join(violations) or f"{opened.name}: {entered_text(opened.manifest)}; every check holds"
     _print({"run": opened.name, "violations": violations}, as_json, text)
     raise typer.Exit(1 if violations else 0)
 

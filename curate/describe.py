@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from curate.api import plan as make
 from curate.contracts import Signal
 from curate.funnel import Funnel
-from curate.inspect import open_run
+from curate.inspect import Run, open_run, run_names
+from curate.lock import RunLock
 from curate.planner import Fit, Global, Node, Pass, Phase, Plan, Rule, describe
 from curate.pool import Pool
 from curate.report.visible import shorten, visible
@@ -113,40 +114,65 @@ def run_text(result: dict[str, Any]) -> str:
         else "computed nothing: every fact was there already"
     )
     for kind, paths in result["exports"].items():
-        folder = paths[0].rsplit("/", 1)[0] if paths else ""
-        lines.append(f"{kind:<11} {len(paths)} shards in {folder}")
+        where = (
+            f"{counted(len(paths), 'shard')} in {paths[0].rsplit('/', 1)[0]}"
+            if paths
+            else "nothing, since none is kept"
+        )
+        lines.append(f"{kind:<11} {where}")
     lines.append(f"report      {result['report']}")
     return "\n".join([*lines, f"{result['seconds']:.1f} s"])
 
 
+def counted(n: int, noun: str) -> str:
+    """A number with its noun: `1 shard`, `1,200 texts`."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def entered_text(manifest: Mapping[str, Any]) -> str:
+    """How much a run was about: `956 records`; of documents `32 documents, 700 texts, 224 images`."""
+    kinds = manifest.get("kinds") or {}
+    return ", ".join(counted(n["entered"], kind) for kind, n in kinds.items()) or counted(manifest["entered"], "record")
+
+
 def status_rows(run: str | None, root: str | None) -> list[dict[str, Any]]:
-    """How runs stand."""
+    """How runs stand. A folder without a manifest is no run: its start failed. `locked`: a live driver holds it; a run that
+    says it is running, and that none holds, was `interrupted`."""
     storage = Storage(root or default_root())
-    runs = [open_run(run, root)] if run else [open_run(name, storage.root) for name in storage.list("runs")]
-    return [
-        {
-            "run": opened.name,
-            "status": opened.manifest["status"],
-            "locked": opened.storage.exists(f"{opened.folder}/lock"),
-            **{k: opened.manifest[k] for k in ("entered", "kept", "seconds", "cost") if k in opened.manifest},
-            "dropped": sum(opened.manifest.get("dropped", {}).values()),
-            "failed": sum(opened.manifest.get("failed", {}).values()),
-        }
-        for opened in runs
-    ]
+    runs = [open_run(run, root)] if run else [open_run(name, storage.root) for name in run_names(storage)]
+    return [_status(opened) for opened in runs]
+
+
+def _status(run: Run) -> dict[str, Any]:
+    manifest, held = run.manifest, RunLock(run.storage, f"{run.folder}/lock").held()
+    dead = manifest["status"] == "running" and not held
+    row = {"run": run.name, "status": "interrupted" if dead else manifest["status"], "locked": held}
+    row |= {name: manifest[name] for name in ("entered", "kept", "seconds", "cost") if name in manifest}
+    row |= _gone(manifest)
+    kinds = {
+        kind: {"entered": n["entered"], "kept": n["kept"], **_gone(n)}
+        for kind, n in (manifest.get("kinds") or {}).items()
+    }
+    return row | ({"kinds": kinds} if kinds else {})
+
+
+def _gone(counts: Mapping[str, Any]) -> dict[str, int]:
+    return {fate: sum(counts.get(fate, {}).values()) for fate in ("dropped", "failed")}
 
 
 def status_text(rows: Sequence[dict[str, Any]]) -> str:
-    """Runs, a line each."""
+    """Runs, a line each; of documents a line for each kind of row."""
     lines = []
     for row in rows:
-        counts = (
-            f"entered {row['entered']:,} = kept {row['kept']:,} + dropped {row['dropped']:,} + failed {row['failed']:,}"
-            if "entered" in row
-            else "no ledger yet"
-        )
-        lines.append(f"{row['run']:<32} {row['status']:<11} {'locked ' if row['locked'] else ''}{counts}")
+        counts = [f"{_sum(n)}  ({kind}s)" for kind, n in row.get("kinds", {}).items()]
+        counts = counts or [_sum(row) if "entered" in row else "no ledger yet"]
+        head = f"{row['run']:<32} {row['status']:<11} {'locked ' if row['locked'] else ''}"
+        lines += [f"{head if i == 0 else ' ' * len(head)}{text}" for i, text in enumerate(counts)]
     return "\n".join(lines) or "no runs yet; start one with: curate run manifests/quickstart.yaml"
+
+
+def _sum(n: Mapping[str, Any]) -> str:
+    return f"entered {n['entered']:,} = kept {n['kept']:,} + dropped {n['dropped']:,} + failed {n['failed']:,}"
 
 
 def fate_text(fate: dict[str, Any]) -> str:
@@ -220,22 +246,31 @@ def whatif_text(before: Funnel, after: Funnel) -> str:
         counts = [f"{n.dropped.get(rule, 0):,}" for kind in kinds for n in (was[kind], now[kind])]
         rows.append((f"dropped by {rule}", counts))
     rows.append(("failed", [f"{sum(n.failed.values()):,}" for kind in kinds for n in (was[kind], now[kind])]))
-    rows.append(("kept", [text for kind in kinds for text in (f"{was[kind].kept:,}", _kept(now[kind]))]))
+    if after.open:
+        rows.append(("open", [f"{n.open:,}" for kind in kinds for n in (was[kind], now[kind])]))
+    rows.append(("kept", [_kept(n) for kind in kinds for n in (was[kind], now[kind])]))
     width = max(44, *(len(label) + 1 for label, _ in rows))
     wide = max(10, *(len(cell) + 1 for _, cells in rows for cell in cells))
     lines = [" " * width + "".join(f"{kind + 's':>{2 * wide}}" for kind in kinds)] if after.kinds else []
     lines.append(" " * width + "".join(f"{word:>{wide}}" for word in ("was", "would be") * len(kinds)))
     lines += [f"{label:<{width}}" + "".join(f"{cell:>{wide}}" for cell in cells) for label, cells in rows]
-    for signal, n in after.needs.items():
-        lines.append(
-            f"{n:,} rows need {signal}: kept is between {after.kept:,} and {after.kept + n:,}; run the recipe to know"
-        )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_open_lines(now)])
 
 
 def _kept(funnel: Funnel) -> str:
-    most = funnel.kept + sum(funnel.needs.values())
-    return f"{funnel.kept:,}" if most == funnel.kept else f"{funnel.kept:,} to {most:,}"
+    """What is kept: a number, or its range where rows are open."""
+    return f"{funnel.kept:,} to {funnel.kept + funnel.open:,}" if funnel.open else f"{funnel.kept:,}"
+
+
+def _open_lines(kinds: Mapping[str, Funnel]) -> list[str]:
+    """What open rows lack, each fact by the kind of row that lacks it."""
+    lines = []
+    for label in dict.fromkeys(label for funnel in kinds.values() for label in funnel.needs):
+        lack = [counted(n.needs[label], kind or "row") for kind, n in kinds.items() if n.needs.get(label)]
+        lines.append(f"open for want of {label}: {', '.join(lack)}")
+    if lines:
+        lines.append("run the recipe to know" + ("; an open document leaves its nodes open" if "" not in kinds else ""))
+    return lines
 
 
 def model_rows(spec: str | None) -> list[dict[str, Any]]:

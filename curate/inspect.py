@@ -53,7 +53,7 @@ class Run:
         try:
             return dict(self.storage.read_json(f"{self.folder}/manifest.json"))
         except FileNotFoundError as error:
-            known = self.storage.list("runs")
+            known = run_names(self.storage)
             hint = f" There are: {', '.join(known)}." if known else ""
             raise RunError(f"there is no run {self.name!r} under {self.storage.root}.{hint}") from error
 
@@ -191,7 +191,7 @@ class Run:
         thresholds = {rule["label"]: rule["threshold"] for rule in self.manifest["rules"]}
         found = []
         for shard in self.shards:
-            table = self.storage.read_table(f"{self.folder}/ledger/{shard.number:08d}.parquet")
+            table = self.shard_ledger(shard)
             for row in _matching(table["uid"], text):
                 entry = table.slice(row, 1).to_pylist()[0]
                 entry["uid"] = entry["uid"].hex()
@@ -253,6 +253,11 @@ def _matching(uids: pa.ChunkedArray, prefix: str) -> list[int]:
     words, low = uid_words(uids), (1 << 64) - 1
     high = words[:, 0] & np.uint64(mask >> 64) == np.uint64(value >> 64)
     return [int(row) for row in np.flatnonzero(high & (words[:, 1] & np.uint64(mask & low) == np.uint64(value & low)))]
+
+
+def run_names(storage: Storage) -> list[str]:
+    """The runs under a root: a folder without a manifest is what a start that failed has left."""
+    return [name for name in storage.list("runs") if storage.exists(f"runs/{name}/manifest.json")]
 
 
 def open_run(path: str | Path, root: str | None = None) -> Run:
