@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Funnel:
-    """Every record that entered has one fate. `needs`: rows whose fate is open for want of a signal (what-if only).
+    """Every record that entered has one fate, or it is open (what-if only): entered = kept + dropped + failed + open.
 
+    `needs`: rows that lack a signal; a row may lack several, and nodes of an open document lack none.
     `kinds`: of a pool of documents, the same for documents, texts and images alone.
     """
 
@@ -18,6 +19,7 @@ class Funnel:
     failed: dict[str, int]
     needs: dict[str, int]
     kinds: dict[str, Funnel] = field(default_factory=dict)
+    open: int = 0
 
     def __str__(self) -> str:
         return self._by_kind() if self.kinds else self._lines()
@@ -27,9 +29,7 @@ class Funnel:
         rows = {"entered": [one.entered for one in self.kinds.values()]}
         rows |= {"failed": [sum(one.failed.values()) for one in self.kinds.values()]} if self.failed else {}
         rows |= {rule: [one.dropped.get(rule, 0) for one in self.kinds.values()] for rule in self.dropped}
-        rows |= {
-            f"open, needs {signal}": [one.needs.get(signal, 0) for one in self.kinds.values()] for signal in self.needs
-        }
+        rows |= {"open": [one.open for one in self.kinds.values()]} if self.open else {}
         rows["kept"] = [one.kept for one in self.kinds.values()]
         width = max(len(name) for name in rows)
         head = "".join(f"{kind:>12}" for kind in self.kinds)

@@ -87,6 +87,12 @@ class Run:
             raise RunError(
                 f"the pool's log no longer knows {lost[0]} and {len(lost) - 1} other shards: run the recipe again"
             )
+        for entry in self.manifest["pool"]["shards"]:
+            if known[entry["number"]].content != entry["content"]:
+                raise RunError(
+                    f"shard {entry['number']} ({entry['unit']}) of pool {self.pool.name!r} has changed since run "
+                    f"{self.name!r}; run it again. Recipes that read the same source in different ways need pools of their own"
+                )
         return [known[entry["number"]] for entry in self.manifest["pool"]["shards"]]
 
     def decider(self, plan: Plan) -> Decider:

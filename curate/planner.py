@@ -18,6 +18,8 @@ from curate.fingerprint import fingerprint
 from curate.recipe import Recipe
 from curate.schema import INDEX_COLUMNS, NODE_COLUMNS
 
+LONG = 60
+"""Settings of more characters are not told with a rule."""
 DECODE_CHECK = "stages.signals.image.Pixels"
 
 
@@ -52,10 +54,11 @@ class Rule:
 
     @property
     def text(self) -> str:
-        """Its settings, for people; without any, the limits that it sets."""
-        settings = self.step.model_dump(exclude={"name", "on"}, exclude_unset=True, exclude_none=True)
-        if settings or not isinstance(self.step, Filter):
-            return ", ".join(f"{key}={value}" for key, value in settings.items())
+        """Its settings for people, the limits that it sets by itself among them; else what it does."""
+        settings = self.step.model_dump(exclude={"name", "on"}, exclude_none=True)
+        told = [f"{key}={value}" for key, value in settings.items() if len(str(value)) <= LONG]
+        if told or not isinstance(self.step, Filter):
+            return ", ".join(told)
         limits = [f"{column} {_limits(*pair)}" for column, pair in self.step.bounds().items()]
         return ", ".join(limits) or " ".join((type(self.step).__doc__ or "").split("\n\n")[0].split())
 
@@ -220,7 +223,10 @@ def _kinds(step: Step, recipe: Recipe, giver: dict[str, Node]) -> tuple[Kind, ..
         return ("image",)
     about = [set(giver[column].kinds) for column in step.inputs() if column in giver]
     if not about:
-        raise RecipeError(f"{label} could be about documents, texts or images: say `on: document`, `text` or `image`")
+        raise RecipeError(
+            f"{label} could be about documents, texts or images: say `on: document` (whose text is the title; "
+            f"what it says as a whole is document_text, by stages.documents.text.WholeText), `on: text` or `on: image`"
+        )
     common = set.intersection(*about)
     if not common:
         raise RecipeError(f"{label} reads columns of different kinds of rows: no row has them all")

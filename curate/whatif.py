@@ -24,7 +24,7 @@ from curate.storage import Storage
 
 def whatif(decider: Decider) -> Funnel:
     """The funnel of a plan over stored columns. Rows that reach a rule whose signal was never computed for them are open:
-    `needs` counts them, and what is kept is then exact only for the others."""
+    `open` counts them, and what is kept is then exact only for the others."""
     decider.fills = True
     rows = sum(decider.rows(shard) for shard in decider.shards)
     with TemporaryDirectory(prefix="curate-") as folder:
@@ -80,4 +80,4 @@ def _open(counts: Counts, hidden: int, needs: list[tuple[str, int]]) -> Funnel:
     total: Counter[str] = Counter()
     for label, n in needs:
         total[label] += n
-    return Funnel(counts.entered, counts.kept - hidden, counts.dropped, counts.failed, dict(total))
+    return Funnel(counts.entered, counts.kept - hidden, counts.dropped, counts.failed, dict(total), open=hidden)

@@ -72,10 +72,10 @@ class PassRun:
             )
             models = any(group(node) == 2 for node in self.phase.signals)
             title = f"compute {', '.join(node.label.rsplit('.', 1)[-1] for node in self.phase.signals)}"
-            with self.context.reporter.phase(title, sum(int(chunk.alive_rows().sum()) for chunk in chunks)) as tick:
+            with self.context.reporter.phase(title, sum(chunk.wanted for chunk in chunks)) as tick:
                 for result in self.context.map([Stage(Front(task)), Stage(Back(task), models)], chunks):
                     self._take(result)
-                    tick(result.alive)
+                    tick(result.wanted)
 
     def _task_nodes(self) -> tuple[Node, ...]:
         """The pass's signals, and earlier steps whose columns they or the pass's filters read."""
@@ -101,7 +101,8 @@ class PassRun:
                 todo.append(node)
         if not todo or rows == 0:
             return
-        alive = self.decider.walk(shard, self.phase.after).alive
+        walk = self.decider.walk(shard, self.phase.after)
+        alive, about = walk.alive, np.logical_or.reduce([walk.about(node.kinds) for node in todo])
         stored = {label: found for label, found in facts.items() if found is not None}
         prints = sorted(self.decider.fingerprint(node, shard) for node in todo)
         folder = f"{pool.folder}/facts/{digest(prints)[:16]}"
@@ -112,6 +113,7 @@ class PassRun:
             mask = np.zeros(count, bool)
             mask[: max(0, len(alive) - start)] = alive[start : start + count]
             bits = np.packbits(mask).tobytes()
+            wanted = int((alive & about)[start : start + count].sum())
             name = f"{shard.number:08d}"
             if len(spans) > 1:
                 known = sorted(f.sha256 for f in stored.values())
@@ -126,10 +128,11 @@ class PassRun:
                 stored,
                 bits,
                 f"{folder}/{name}.parquet",
+                wanted,
                 len(spans) > 1,
                 f"{folder}/attempts/{shard.number:08d}-{start}",
             )
-            if chunk.part and not mask.any() and not any(label in stored for label in labels):
+            if chunk.part and not wanted and not any(label in stored for label in labels):
                 self.blanks[shard.number].append(chunk)
                 continue
             self.chunks[shard.number].append(chunk)

@@ -45,6 +45,7 @@ class Chunk:
     stored: Mapping[str, Facts]
     alive: bytes
     target: str  # where the chunk's table goes
+    wanted: int  # rows alive that the signals to compute are about
     part: bool  # the shard has other chunks: the driver joins their tables
     attempts: str  # marker that is there while the chunk is being worked on
 
@@ -68,7 +69,7 @@ class Result:
     failures: dict[str, int] = field(default_factory=dict)
     failed: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
-    alive: int = 0  # rows that the pass was about
+    wanted: int = 0  # rows that the pass was about
 
 
 @dataclass

@@ -293,7 +293,7 @@ class PassWorker:
     def _commit(self, work: Work) -> Result:
         chunk = work.chunk
         result = Result(chunk.shard.number, chunk.start, chunk.count, seconds=work.seconds)
-        result.alive = int(chunk.alive_rows().sum())
+        result.wanted = chunk.wanted
         table: dict[str, pa.Array] = {
             "shard": pa.array(np.full(chunk.count, chunk.shard.number, np.int32)),
             "row": pa.array(np.arange(chunk.start, chunk.start + chunk.count, dtype=np.int64)),

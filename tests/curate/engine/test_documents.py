@@ -205,6 +205,9 @@ def test_nodes_of_an_open_document_are_open(write: Write, tmp_path: Path) -> Non
     changed = found.kinds["document"].needs["column_steps.Doubled"]
     assert changed == 5
     assert {kind: one.kept for kind, one in found.kinds.items()} == {"document": 0, "text": 0, "image": 0}
+    for one in (found, *found.kinds.values()):
+        assert one.entered == one.kept + one.open + sum(one.dropped.values()) + sum(one.failed.values())
+    assert found.kinds["text"].open == 8
 
 
 def test_a_shard_of_which_every_row_failed_is_one_of_documents(write: Write, tmp_path: Path) -> None:
@@ -311,7 +314,7 @@ def test_ray_gives_the_same_bytes(write: Write, tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"signals": [{"step": "stages.signals.text.CaptionStats"}]}, "say `on: document`, `text` or `image`"),
+        ({"signals": [{"step": "stages.signals.text.CaptionStats"}]}, "say `on: document`"),
         ({"pool": {"step": "stages.ingest.webdataset.Webdataset", "path": "/nowhere/*.tar"}}, "this pool holds pairs"),
         ({"export": {"formats": [{"step": "stages.export.webdataset.Webdataset"}]}}, "does not write documents"),
         (
