@@ -129,15 +129,14 @@ class Walk:
         for skipped, slash, tag, attrs, text in tokens:
             if slash:
                 if tags[-1] == tag:  # what looks like a stray end tag is text of a script
-                    block = tag in blocks
-                    if block and flows and (parts or pending):
+                    if flows and (parts or pending) and tag in blocks:
                         self.flush()
                     if tag in ends:
                         ends[tag](self, tag, "")
                     while frame.depth == len(at) and frame.parent is not None:
                         self.frame = frame.parent
                         frame, starts, ends, flows, muted = self.context()
-                    if block:
+                    if tag in blocks:
                         del homes[-1], trails[-1]
                     del tags[-1], at[-1]
             elif tag:

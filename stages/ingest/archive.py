@@ -100,7 +100,7 @@ class Archive:
             limit = min(max(behind, end) + WINDOW, self.size)
             at = _next(self, behind, limit)
             until = limit if at is None else at
-            if whole is not None and _is_gap(self, whole, until):
+            if whole is not None and self.at(whole, min(until - whole, FIRST)).strip(b"\0\r\n"):
                 yield _gap(self, whole, until)
 
     def read(self, size: int = -1) -> bytes:
@@ -140,7 +140,7 @@ def _read(source: Archive, at: int, wants: Wants | None) -> Iterator[Record]:
     """Records as FastWARC reads them from `at` on. Ends before damage, or with a record that has an `error`."""
     source.seek(at)
     for number, record in enumerate(_iterate(source)):
-        found = _head(record)
+        found = _record(record.stream_pos, record.headers.items_bytes(), record.content_length)
         if number == 1 and source.packed and source.at(found.at, 3) != GZIP:
             raise PoolError(
                 f"{source.where}: compressed as a whole, so that no record can be read by its place; give each record a "
@@ -183,10 +183,6 @@ def _iterate(source: Archive) -> Iterator[WarcRecord]:
         if record is None:
             return
         yield record
-
-
-def _head(record: WarcRecord) -> Record:
-    return _record(record.stream_pos, record.headers.items_bytes(), record.content_length)
 
 
 def _record(at: int, fields: Iterable[tuple[bytes, bytes]], length: int) -> Record:
@@ -275,10 +271,6 @@ def _begins(window: bytes, at: int) -> bool:
     head = window[at : window.find(BLANK, at, at + MAX_HEAD)] + b"\r\n"
     behind_blank = window[max(at - len(BLANK), 0) : at] in (BLANK, b"")
     return behind_blank and b"\nwarc-type:" in head.lower() and _LENGTH.search(head) is not None
-
-
-def _is_gap(source: Archive, start: int, end: int) -> bool:
-    return source.at(start, min(end - start, FIRST)).strip(b"\0\r\n") != b""
 
 
 def _gap(source: Archive, start: int, end: int) -> Record:

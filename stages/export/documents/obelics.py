@@ -14,6 +14,7 @@ from curate.contracts import Exporter, NodeRecord, Record
 from curate.errors import SampleError
 from curate.image import header
 from stages.export.meta import counts_of, document_of, strict
+from stages.html.media import file_words
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 OBELICS = pa.schema(
@@ -101,11 +102,15 @@ def _name(node: NodeRecord) -> str:
 
 
 def _about(node: NodeRecord, page: str) -> dict[str, Any]:
-    """By OBELICS' names; it has two more, `unformatted_src` and the displayed size, which an index does not keep."""
+    """By OBELICS' names; it has two more, `unformatted_src` and the displayed size, which an index does not keep.
+
+    `formatted_filename`: the words of the image's file name.
+    """
     facts = header(node.image)
     return {
         "document_url": page,
         "src": node.meta["url"],
+        "formatted_filename": file_words(node.meta["url"] or "") or None,
         "alt_text": node.text,
         "caption": node.meta["caption"],
         "original_width": facts.width,

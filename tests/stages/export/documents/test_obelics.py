@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -35,6 +36,15 @@ def check(row: dict[str, object], record: Record) -> None:
             assert (about["original_width"], about["original_height"]) == size
     general = json.loads(str(row["general_metadata"]))
     assert general == {"url": record.meta["url"], "title": record.text, "joint": None}
+
+
+def test_words_of_file_names(tmp_path: Path) -> None:
+    record = document(1, [None, None])
+    named, unnamed = record.nodes
+    named = replace(named, meta=named.meta | {"url": "https://example.org/a/harbour-at_night-640x480.jpg"})
+    ObelicsParquet().write([replace(record, nodes=(named, unnamed))], tmp_path / "a.parquet")
+    (row,) = pq.read_table(tmp_path / "a.parquet").to_pylist()
+    assert [about["formatted_filename"] for about in json.loads(row["metadata"])] == ["harbour at night", None]
 
 
 def test_pyarrow_reads_the_columns_of_the_card(tmp_path: Path) -> None:
