@@ -182,13 +182,15 @@ def subset(
     root: Root = None,
     as_json: Json = False,
 ) -> None:
-    """Write the kept uids as a DataComp subset file, or a column such as the embeddings of a reference set."""
+    """Write the kept uids, of documents those of the documents, as a DataComp subset file, or a column such as the
+    embeddings of a reference set."""
     from curate.inspect import open_run
     from curate.subset import write_column, write_subset
 
     opened = open_run(run, root)
     rows = write_column(opened, column, out) if column else write_subset(opened, out)
-    _print({"path": out, "rows": rows}, as_json, f"{rows:,} {column or 'uids'} in {out}")
+    what = column or ("uids of documents" if opened.manifest.get("kinds") else "uids")
+    _print({"path": out, "rows": rows}, as_json, f"{rows:,} {what} in {out}")
 
 
 @app.command(epilog="Example: `curate train manifests/train/clip_tiny.yaml --set train.epochs=3`")

@@ -3,6 +3,7 @@
     found = curate.compare("workspace/runs/datacomp-basic", "workspace/runs/datacomp-clip-score")
     found.both, found.only_a, found.only_b, found.jaccard
     found.dropped_by("b")                  # of what a keeps, by which rule of b it falls
+    found.kinds["image"].only_a            # of documents the same for texts and images; what stands above is of documents
     found.grid("only_a")                   # a picture of some, for a notebook
 
 Reads ledgers and stored columns, shard by shard. Runs over the same pool meet row by row, others by uid (`curate.pairing`).
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 import pyarrow as pa
 
+from curate.errors import RunError
 from curate.inspect import Run, open_run
 from curate.pairing import (
     ABSENT_CODE,
@@ -32,12 +34,14 @@ from curate.pairing import (
     same_pool,
 )
 from curate.report.charts import Axis, bin_counts, look
-from curate.report.part import Part, Place, parts
+from curate.report.part import KINDS, PAIRS, Part, Place, parts
+from curate.schema import IMAGE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from curate.engine.decide import Decider
+    from curate.funnel import Funnel
 
 Set = Literal["both", "only_a", "only_b"]
 SETS: Final[tuple[Set, ...]] = ("both", "only_a", "only_b")
@@ -78,32 +82,29 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Two runs, `a` and `b`. Counts are of records; `crosstab` is outcome in a -> outcome in b -> records.
+class Overlap:
+    """Rows of one kind by what the two runs, `a` and `b`, did with them. `crosstab` is outcome in a -> outcome in b -> rows.
 
     An outcome is `kept`, `failed`, the label of the rule that dropped it, or `not in its pool`.
     """
 
-    runs: tuple[Run, Run] = field(repr=False)
-    joined: Literal["rows", "uid"]
     entered: tuple[int, int]
     crosstab: dict[str, dict[str, int]]
-    scores: list[Score]
     examples: dict[Set, list[Example]]
 
     @property
     def both(self) -> int:
-        """Records that both keep."""
+        """Rows that both keep."""
         return self.crosstab.get(KEPT, {}).get(KEPT, 0)
 
     @property
     def only_a(self) -> int:
-        """Records that a keeps and b does not."""
+        """Rows that a keeps and b does not."""
         return sum(self.dropped_by("b").values())
 
     @property
     def only_b(self) -> int:
-        """Records that b keeps and a does not."""
+        """Rows that b keeps and a does not."""
         return sum(self.dropped_by("a").values())
 
     @property
@@ -121,11 +122,75 @@ class Comparison:
         )
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "entered": list(self.entered),
+            "both": self.both,
+            "only_a": self.only_a,
+            "only_b": self.only_b,
+            "jaccard": round(self.jaccard, 6),
+            "a_keeps_b_drops": self.dropped_by("b"),
+            "b_keeps_a_drops": self.dropped_by("a"),
+            "crosstab": self.crosstab,
+            "examples": {which: [asdict(example) for example in found] for which, found in self.examples.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs, `a` and `b`. Counts are of pairs; of documents they are of documents alone, and `kinds` has them for
+    documents, texts and images. Kinds are never added up."""
+
+    runs: tuple[Run, Run] = field(repr=False)
+    joined: Literal["rows", "uid"]
+    kinds: dict[str, Overlap]
+    """Kind of row -> what became of those: document, text, image; of pairs the one kind that has no name."""
+    scores: list[Score]
+
+    @property
+    def main(self) -> Overlap:
+        """Pairs, or documents."""
+        return next(iter(self.kinds.values()))
+
+    @property
+    def both(self) -> int:
+        """Pairs, or documents, that both keep."""
+        return self.main.both
+
+    @property
+    def only_a(self) -> int:
+        """Those that a keeps and b does not."""
+        return self.main.only_a
+
+    @property
+    def only_b(self) -> int:
+        """Those that b keeps and a does not."""
+        return self.main.only_b
+
+    @property
+    def jaccard(self) -> float:
+        """`Overlap.jaccard` of pairs, or of documents."""
+        return self.main.jaccard
+
+    @property
+    def crosstab(self) -> dict[str, dict[str, int]]:
+        """`Overlap.crosstab` of pairs, or of documents."""
+        return self.main.crosstab
+
+    def dropped_by(self, side: Literal["a", "b"]) -> dict[str, int]:
+        """`Overlap.dropped_by` of pairs, or of documents."""
+        return self.main.dropped_by(side)
+
+    def pictured(self) -> Overlap:
+        """Pairs, or the images of documents: those that have something to look at."""
+        return self.kinds.get(IMAGE, self.main)
+
     def table(self, which: Set) -> pa.Table:
-        """Examples of a set, as `curate.gallery.grid` wants them: shard, row, uid, other, text."""
+        """Examples of a set of pairs or images, as `curate.gallery.grid` wants them: shard, row, uid, other, text."""
         run = self.run_of(which)
         shards = {shard.number: shard for shard in run.shards}
-        rows = [asdict(example) for example in self.examples[which]]
+        rows = [asdict(example) for example in self.pictured().examples[which]]
         for row in rows:
             row["text"] = run.pool.read_index(shards[row["shard"]], ["text"])["text"][row["row"]].as_py()
         names = {"shard": pa.int32(), "row": pa.int64(), "uid": pa.string(), "other": pa.string(), "text": pa.string()}
@@ -143,90 +208,105 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """All of it as plain data."""
-        counts = {"both": self.both, "only_a": self.only_a, "only_b": self.only_b, "jaccard": round(self.jaccard, 6)}
+        kinds = {kind: overlap.to_json() for kind, overlap in self.kinds.items()}
         return {
             "runs": [run.storage.url(run.folder) for run in self.runs],
             "joined": self.joined,
-            "entered": list(self.entered),
-            **counts,
-            "a_keeps_b_drops": self.dropped_by("b"),
-            "b_keeps_a_drops": self.dropped_by("a"),
-            "crosstab": self.crosstab,
+            **self.main.to_json(),
+            **({} if PAIRS in kinds else {"kinds": kinds}),
             "scores": [asdict(score) for score in self.scores],
-            "examples": {which: [asdict(example) for example in found] for which, found in self.examples.items()},
         }
 
 
 def compare(a: str | Path | Run, b: str | Path | Run, root: str | None = None) -> Comparison:
     """Compare two finished runs, given as `curate.open_run` takes them.
 
-    Raises RunError for a run that does not exist, has no ledger, or whose pool has changed since.
+    Raises RunError for a run that does not exist, has no ledger, or whose pool has changed since, and for a run of pairs
+    beside one of documents.
     """
     runs = tuple(run if isinstance(run, Run) else open_run(run, root) for run in (a, b))
-    funnels = [run.funnel() for run in runs]
+    kinds = _kinds([run.funnel() for run in runs])
     labels = [rule_labels(run) for run in runs]
     with tempfile.TemporaryDirectory(prefix="curate-compare-") as folder:
         pairing: Pairing = ByRow(runs, labels) if same_pool(runs) else ByUid(runs, labels, Path(folder))
-        tally = _Tally([run.decider(run.plan) for run in runs], labels, shared=pairing.kind == "rows")
+        tally = _Tally([run.decider(run.plan) for run in runs], labels, list(kinds), shared=pairing.kind == "rows")
         for side, run in enumerate(runs):
             for part in parts(run, tally.deciders[side]):
                 tally.add(side, part, pairing.other(side, part.shard, part.ledger.num_rows))
-    entered = (funnels[0].entered, funnels[1].entered)
     joined: Literal["rows", "uid"] = "rows" if pairing.kind == "rows" else "uid"
-    return Comparison((runs[0], runs[1]), joined, entered, tally.named(), tally.scored(), tally.chosen())
+    found = {kind: Overlap(entered, tally.named(kind), tally.chosen(kind)) for kind, entered in kinds.items()}
+    return Comparison((runs[0], runs[1]), joined, found, tally.scored())
+
+
+def _kinds(funnels: Sequence[Funnel]) -> dict[str, tuple[int, int]]:
+    """How many rows of each kind entered either run."""
+    one, two = funnels
+    if bool(one.kinds) != bool(two.kinds):
+        raise RunError("one of the runs is about pairs and one about documents: they have no record in common")
+    if not one.kinds:
+        return {PAIRS: (one.entered, two.entered)}
+    sides = [{kind: funnel.entered for kind, funnel in side.kinds.items()} for side in funnels]
+    return {kind: (sides[0].get(kind, 0), sides[1].get(kind, 0)) for kind in KINDS}
 
 
 class _Tally:
     """What is counted over both runs: each record once, in memory that does not grow with the pools."""
 
-    def __init__(self, deciders: Sequence[Decider], labels: Sequence[Sequence[str]], shared: bool) -> None:
-        self.deciders, self.shared = deciders, shared
+    def __init__(
+        self, deciders: Sequence[Decider], labels: Sequence[Sequence[str]], kinds: Sequence[str], shared: bool
+    ) -> None:
+        self.deciders, self.shared, self.kinds = deciders, shared, kinds
         self.names = [[ABSENT, FAILED, KEPT, *found] for found in labels]
-        self.counts = np.zeros([len(names) for names in self.names], np.int64)
+        shape = [len(names) for names in self.names]
+        self.counts = {kind: np.zeros(shape, np.int64) for kind in kinds}
         self.scores = [_Histogram(column, self._givers(column)) for column in score_columns(deciders, shared)]
-        self.found: dict[Set, list[tuple[int, int, int, Example]]] = {which: [] for which in SETS}
+        self.found: dict[tuple[str, Set], list[tuple[int, int, int, Example]]] = {}
 
     def add(self, side: int, part: Part, theirs: np.ndarray) -> None:
         """A shard of a run with the other run's outcomes. What both entered is counted from the side of a."""
         mine = outcomes(part.ledger, self.names[side][RULES:])
         new = np.ones(len(mine), bool) if side == 0 else theirs == ABSENT_CODE
         pair = (mine, theirs) if side == 0 else (theirs, mine)
-        np.add.at(self.counts, (pair[0][new], pair[1][new]), 1)
         kept = mine == KEPT_CODE
         sets: dict[Set, np.ndarray] = {"only_b": kept & (theirs != KEPT_CODE)}
         if side == 0:
             sets = {"both": kept & (theirs == KEPT_CODE), "only_a": kept & (theirs != KEPT_CODE)}
+        for kind in self.kinds:
+            of_kind = part.kind == kind
+            np.add.at(self.counts[kind], (pair[0][new & of_kind], pair[1][new & of_kind]), 1)
+            for which, rows in sets.items():
+                self._exemplify((kind, which), side, part, np.flatnonzero(rows & of_kind), theirs)
         for which, rows in sets.items():
-            self._exemplify(which, side, part, np.flatnonzero(rows), theirs)
             for score in self.scores:
                 score.add(which, side, part, rows)
 
-    def _exemplify(self, which: Set, side: int, part: Part, rows: np.ndarray, theirs: np.ndarray) -> None:
+    def _exemplify(self, key: tuple[str, Set], side: int, part: Part, rows: np.ndarray, theirs: np.ndarray) -> None:
+        found = self.found.setdefault(key, [])
         for row in part.lowest(rows, EXAMPLES).tolist():
             other = self.names[1 - side][theirs[row]]
             example = Example(part.shard.number, row, part.ledger["uid"][row].as_py().hex(), other)
-            self.found[which].append((int(part.draws[row]), part.shard.number, row, example))
-        self.found[which] = sorted(self.found[which], key=lambda entry: entry[:3])[:EXAMPLES]
+            found.append((int(part.draws[row]), part.shard.number, row, example))
+        self.found[key] = sorted(found, key=lambda entry: entry[:3])[:EXAMPLES]
 
     def _givers(self, column: str) -> tuple[Decider, Decider]:
         """Whose plan gives the column to the records of each run: its own, or on a shared pool the other's."""
         owners = [decider if column in decider.plan.giver else None for decider in self.deciders]
         return owners[0] or self.deciders[1], owners[1] or self.deciders[0]
 
-    def named(self) -> dict[str, dict[str, int]]:
-        """The counts by name, without empty rows and cells."""
+    def named(self, kind: str) -> dict[str, dict[str, int]]:
+        """The counts of a kind by name, without empty rows and cells."""
         table: dict[str, dict[str, int]] = {}
-        for i, j in np.argwhere(self.counts).tolist():
-            table.setdefault(self.names[0][i], {})[self.names[1][j]] = int(self.counts[i, j])
+        for i, j in np.argwhere(self.counts[kind]).tolist():
+            table.setdefault(self.names[0][i], {})[self.names[1][j]] = int(self.counts[kind][i, j])
         return table
 
     def scored(self) -> list[Score]:
         """Columns of which some sample of the sets has a value."""
         return [score.result() for score in self.scores if any(score.count.values())]
 
-    def chosen(self) -> dict[Set, list[Example]]:
-        """Examples per set."""
-        return {which: [entry[3] for entry in found] for which, found in self.found.items()}
+    def chosen(self, kind: str) -> dict[Set, list[Example]]:
+        """Examples of a kind per set."""
+        return {which: [entry[3] for entry in self.found.get((kind, which), [])] for which in SETS}
 
 
 class _Histogram:
@@ -290,8 +370,8 @@ def _is_name(step: object) -> bool:
     return isinstance(step, PoolFact)
 
 
-def places(comparison: Comparison, which: Set) -> Iterator[tuple[Place, str]]:
-    """Where the examples of a set lie, and what the other run did with them."""
+def places(comparison: Comparison, kind: str, which: Set) -> Iterator[tuple[Place, str]]:
+    """Where the examples of a set of rows of a kind lie, and what the other run did with them."""
     shards = {shard.number: shard for shard in comparison.run_of(which).shards}
-    for example in comparison.examples[which]:
+    for example in comparison.kinds[kind].examples[which]:
         yield Place(shards[example.shard], example.row), example.other

@@ -37,7 +37,8 @@ _SAMPLE: Final = 1 << 16
 
 
 def write_subset(run: Run, path: str | Path) -> int:
-    """Write the uids that a run keeps, each as often as it is exported, and say how many.
+    """Write the uids that a run keeps, each as often as it is exported, and say how many. Of documents those of the
+    documents: nodes go with theirs.
 
     `path`: a local .npy, there when it is complete. Raises RunError for a run that has not come to its end.
     """
@@ -104,9 +105,14 @@ def write_column(run: Run, column: str, path: str | Path) -> int:
 
 
 def _kept_uids(run: Run) -> Iterator[np.ndarray]:
+    """Of each shard the uids of pairs or documents, uint64 (n, 2), as often as they are exported."""
     for shard in run.shards:
         ledger = run.shard_ledger(shard)
-        yield np.repeat(uid_words(ledger["uid"]), ledger["times"].to_numpy(), axis=0)
+        times = ledger["times"].to_numpy()
+        if shard.kinds:
+            parents = run.pool.read_index(shard, ["parent"])["parent"].slice(0, ledger.num_rows)
+            times = np.where(parents.is_null().to_numpy(), times, 0)
+        yield np.repeat(uid_words(ledger["uid"]), times, axis=0)
 
 
 def _kept_values(run: Run, column: str) -> Iterator[np.ndarray]:

@@ -13,6 +13,7 @@ from rich.table import Table
 from curate.comparison import SETS, Comparison, Set, places
 from curate.report import template
 from curate.report.cards import Cards
+from curate.report.part import PAIRS
 from curate.report.visible import visible
 
 CHARTS: Final = 24
@@ -36,50 +37,70 @@ def write_page(comparison: Comparison) -> str:
 
 def render(comparison: Comparison) -> str:
     """The page. Equal runs give equal pages; of images only the examples are opened."""
-    sets = [_set(comparison, which) for which in SETS]
-    sides = []
-    for run in comparison.runs:
-        sides.append({"name": run.name, "kept": run.manifest["kept"], "pool": run.manifest["pool"]["name"]})
-    columns = dict.fromkeys(column for cells in comparison.crosstab.values() for column in cells)
+    sides = [
+        {
+            "name": run.name,
+            "kinds": run.manifest.get("kinds") or {PAIRS: run.manifest},
+            "pool": run.manifest["pool"]["name"],
+        }
+        for run in comparison.runs
+    ]
     return template("compare.html.j2").render(
         found=comparison,
         a=sides[0],
         b=sides[1],
-        sets=sets,
-        either=sum(entry["n"] for entry in sets),
-        columns=list(columns),
+        kinds=[_kind(comparison, kind) for kind in comparison.kinds],
+        titles=[_title(comparison, which) for which in SETS],
         shown=CHARTS,
         hidden=max(0, len(comparison.scores) - CHARTS),
     )
 
 
-def _set(comparison: Comparison, which: Set) -> dict[str, Any]:
+def _title(comparison: Comparison, which: Set) -> str:
+    return "Kept by both" if which == "both" else f"Kept by {comparison.run_of(which).name} alone"
+
+
+def _kind(comparison: Comparison, kind: str) -> dict[str, Any]:
+    """The sets of one kind of row, and the columns of its table of fates."""
+    overlap = comparison.kinds[kind]
+    sets = [_set(comparison, kind, which) for which in SETS]
+    columns = dict.fromkeys(column for cells in overlap.crosstab.values() for column in cells)
+    return {
+        "name": kind,
+        "found": overlap,
+        "sets": sets,
+        "either": sum(entry["n"] for entry in sets),
+        "columns": list(columns),
+    }
+
+
+def _set(comparison: Comparison, kind: str, which: Set) -> dict[str, Any]:
     """Title, size and cards of one of the three sets; a card's value is what the other run did."""
     run = comparison.run_of(which)
     other = None if which == "both" else comparison.runs[which == "only_a"].name
     cards = Cards(run, run.decider(run.plan))
     return {
-        "id": which,
-        "title": "Kept by both" if other is None else f"Kept by {run.name} alone",
-        "n": getattr(comparison, which),
+        "id": f"{which}-{kind}" if kind else which,
+        "title": _title(comparison, which) + (f": {kind}s" if kind else ""),
+        "n": getattr(comparison.kinds[kind], which),
         "other": other,
-        "cards": [cards.card(place, "" if other is None else fate) for place, fate in places(comparison, which)],
+        "cards": [cards.card(place, "" if other is None else fate) for place, fate in places(comparison, kind, which)],
     }
 
 
 def text(comparison: Comparison) -> str:
-    """For the terminal: the sets, the rules that make the difference, and the means of the scores."""
+    """For the terminal: the sets, the rules that make the difference, and the means of the scores; of documents the sets
+    and the rules for each kind of row."""
     a, b = (run.name for run in comparison.runs)
     how = "row by row on one pool" if comparison.joined == "rows" else "by uid: the runs have pools of their own"
-    sizes = (
-        f"kept by both {comparison.both:,} · by {a} alone {comparison.only_a:,} · by {b} alone {comparison.only_b:,}"
-    )
-    tables = [
-        (f"{a} keeps, {b} does not", _counts(comparison.dropped_by("b"))),
-        (f"{b} keeps, {a} does not", _counts(comparison.dropped_by("a"))),
-        ("how the sets differ", _means(comparison, a, b)),
-    ]
-    lines = [f"{a} and {b}, compared {how}", f"{sizes} · Jaccard {comparison.jaccard:.4f}"]
+    lines, tables = [f"{a} and {b}, compared {how}"], []
+    for kind, found in comparison.kinds.items():
+        head, of = (f"{kind}s: ", f": {kind}s") if kind else ("", "")
+        sizes = f"kept by both {found.both:,} · by {a} alone {found.only_a:,} · by {b} alone {found.only_b:,}"
+        lines.append(f"{head}{sizes} · Jaccard {found.jaccard:.4f}")
+        tables.append((f"{a} keeps, {b} does not{of}", _counts(found.dropped_by("b"), f"{kind or 'record'}s")))
+        tables.append((f"{b} keeps, {a} does not{of}", _counts(found.dropped_by("a"), f"{kind or 'record'}s")))
+    tables.append(("how the sets differ", _means(comparison, a, b)))
     console = Console(width=110, color_system=None)
     for title, table in tables:
         if table.row_count:
@@ -89,9 +110,9 @@ def text(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
-def _counts(rows: dict[str, int]) -> Table:
+def _counts(rows: dict[str, int], unit: str) -> Table:
     table = Table("outcome there", box=SIMPLE_HEAD)
-    table.add_column("records", justify="right")
+    table.add_column(unit, justify="right")
     for label, n in rows.items():
         table.add_row(_plain(label), f"{n:,}")
     return table

@@ -14,6 +14,9 @@ import pytest
 import yaml
 from PIL import Image
 
+import curate
+from curate.inspect import Run
+
 WORDS = ("a", "red", "boat", "on", "the", "lake")
 
 
@@ -76,6 +79,53 @@ def write_recipe(tmp_path: Path, tars: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+STEPS = "document_steps"
+SITE = {
+    "00000": """# harbour
+two boats lie in the harbour
+buy
+! 300
+a third boat comes in from the sea
+! 40
+# shop
+buy
+buy now and pay next year
+! 320""",
+    "00001": """# garden
+roses grow along the old wall
+! 310
+home
+# empty""",
+}
+
+
+@pytest.fixture
+def run_documents(tmp_path: Path, root: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
+    """Finished runs over four written documents; their texts of too few words go, then documents of too few texts."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "plugins"))
+    (tmp_path / "site").mkdir()
+    for name, text in SITE.items():
+        (tmp_path / "site" / f"{name}.txt").write_text(text)
+
+    def execute(name: str, words: int, texts: int, pool: str = "site") -> Run:
+        recipe = {
+            "name": name,
+            "pool": {"step": f"{STEPS}.Written", "path": str(tmp_path / "site"), "name": pool},
+            "signals": [{"step": "stages.signals.text.CaptionStats", "on": "text"}],
+            "facts": [{"step": f"{STEPS}.Remaining"}],
+            "select": [
+                {"step": "filters.text.CaptionLength", "min_words": words, "name": "length"},
+                {"step": "filters.thresholds.Within", "column": "texts_left", "min": texts, "name": "texts"},
+            ],
+        }
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(recipe, sort_keys=False))
+        done = curate.run(path, root=root, executor="inline", plugins=[STEPS], quiet=True)
+        return curate.open_run(done["run"])
+
+    return execute
 
 
 @pytest.fixture

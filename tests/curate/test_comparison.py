@@ -18,6 +18,7 @@ from curate import pairing
 from curate.comparison import ABSENT, FAILED, Comparison, Set
 from curate.errors import RunError
 from curate.inspect import Run
+from curate.report.compare import text
 
 Write = Callable[..., Path]
 LONG = [{"step": "filters.text.CaptionLength", "name": "length", "min_words": 4}]
@@ -53,10 +54,11 @@ def fates(run: Run) -> dict[tuple[str, int], str]:
     return found
 
 
-def brute(one: Run, two: Run) -> dict[str, dict[str, int]]:
+def brute(one: Run, two: Run, among: set[tuple[str, int]] | None = None) -> dict[str, dict[str, int]]:
     """The crosstab by dictionaries."""
     a, b = fates(one), fates(two)
-    pairs = Counter((a.get(key, ABSENT), b.get(key, ABSENT)) for key in a.keys() | b.keys())
+    keys = a.keys() | b.keys() if among is None else among
+    pairs = Counter((a.get(key, ABSENT), b.get(key, ABSENT)) for key in keys)
     table: dict[str, dict[str, int]] = {}
     for (mine, theirs), n in pairs.items():
         table.setdefault(mine, {})[theirs] = n
@@ -90,7 +92,7 @@ def test_pools_of_their_own_are_joined_by_uid(
     rows = curate.compare(a, run("d", pool=pool(tars, "p"), select=WIDE))
     assert (same.joined, rows.joined) == ("uid", "rows")
     assert same.crosstab == rows.crosstab
-    assert [example.uid for example in same.examples["both"]] == [example.uid for example in rows.examples["both"]]
+    assert [e.uid for e in same.main.examples["both"]] == [e.uid for e in rows.main.examples["both"]]
 
 
 def test_a_uid_that_stands_twice_meets_the_other_pools_in_their_order(
@@ -142,6 +144,32 @@ def test_examples_and_their_picture(run: Callable[..., Run], tars: Path) -> None
     assert found.grid("only_b").width > 100
 
 
+@pytest.mark.parametrize("other", ["site", "again"])
+def test_documents_texts_and_images_are_counted_apart(run_documents: Callable[..., Run], other: str) -> None:
+    a, b = run_documents("a", words=3, texts=1), run_documents("b", words=1, texts=2, pool=other)
+    found = curate.compare(a, b)
+    kinds = dict(zip(fates(a), a.table("kind")["kind"].to_pylist(), strict=True))
+    assert list(found.kinds) == ["document", "text", "image"]
+    for kind, overlap in found.kinds.items():
+        assert overlap.crosstab == brute(a, b, {key for key, of in kinds.items() if of == kind})
+        assert overlap.both + overlap.only_a == a.funnel().kinds[kind].kept
+        assert overlap.both + overlap.only_b == b.funnel().kinds[kind].kept
+    assert (found.both, found.only_a, found.only_b) == (3, 0, 0)
+    assert found.kinds["text"].dropped_by("a") == {"length": found.kinds["text"].only_b}
+    uids = {uid for (uid, _), kind in kinds.items() if kind == "image"}
+    assert {row["uid"] for row in found.table("both").to_pylist()} <= uids
+    told = found.to_json()
+    assert told["both"] == told["kinds"]["document"]["both"]
+    assert "documents: kept by both 3 · by a alone 0" in text(found)
+
+
+def test_pairs_and_documents_have_nothing_in_common(
+    run: Callable[..., Run], run_documents: Callable[..., Run], tars: Path
+) -> None:
+    with pytest.raises(RunError, match="about pairs and one about documents"):
+        curate.compare(run("a", pool=pool(tars, "p"), select=LONG), run_documents("b", words=3, texts=1))
+
+
 def test_a_run_equals_itself(run: Callable[..., Run], tars: Path) -> None:
     a = run("a", pool=pool(tars, "p"), select=LONG)
     found = curate.compare(a, a)
@@ -158,7 +186,7 @@ def test_the_command_prints_json_and_writes_the_page(run: Callable[..., Run], ta
     expected: Comparison = curate.compare(a, b)
     assert Path(found.pop("page")).read_text(encoding="utf-8").startswith("<!doctype html>")
     assert found == json.loads(json.dumps(expected.to_json()))
-    text = subprocess.run(line, capture_output=True, text=True, check=True).stdout
-    assert f"kept by both {expected.both} · by a alone {expected.only_a} · by b alone {expected.only_b}" in text
+    told = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+    assert f"kept by both {expected.both} · by a alone {expected.only_a} · by b alone {expected.only_b}" in told
     lost = subprocess.run([*line[:-3], "nowhere", *line[-2:]], capture_output=True, text=True, check=False)
     assert (lost.returncode, "there is no run" in lost.stderr) == (2, True)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import curate
 from curate.errors import EnvironmentFault, RunError
+from curate.inspect import Run
 from curate.schema import uid_words
 from curate.subset import read_subset, write_column, write_sorted, write_subset
 from filters.subset import PAIR
@@ -81,6 +82,14 @@ def test_uids_of_a_run(done: str, tmp_path: Path) -> None:
     assert write_subset(run, tmp_path / "kept.npy") == len(kept) > 0
     found = [f"{high:016x}{low:016x}" for high, low in read_subset(tmp_path / "kept.npy").tolist()]
     assert found == kept
+
+
+def test_of_documents_their_own_uids(run_documents: Callable[..., Run], tmp_path: Path) -> None:
+    run = run_documents("some", words=3, texts=1)
+    assert write_subset(run, tmp_path / "kept.npy") == run.funnel().kinds["document"].kept == 3
+    table = run.table("uid", "kind", "fate").to_pylist()
+    kept = sorted(row["uid"].hex() for row in table if (row["kind"], row["fate"]) == ("document", "kept"))
+    assert [f"{high:016x}{low:016x}" for high, low in read_subset(tmp_path / "kept.npy").tolist()] == kept
 
 
 def test_a_column_of_a_run(done: str, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_in_a_browser_the_numbers_are_the_comparisons(found: Comparison, measure
     for label, *cells in seen["cross"]:
         shown = {c: int(n) for c, n in zip(seen["columns"], cells, strict=True) if n != "–"}
         assert shown == found.crosstab[label]
-    assert seen["cards"] == [len(examples) for examples in found.examples.values() if examples]
+    assert seen["cards"] == [len(examples) for examples in found.main.examples.values() if examples]
     assert seen["lines"] == 3  # a colour for each set
     assert seen["bold"] == 0
 
