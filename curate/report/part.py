@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curate.columns import to_numpy
 from curate.engine.decide import WITH_DOCUMENT, Decider
@@ -107,6 +108,26 @@ class Part:
     def lowest(self, rows: np.ndarray, count: int) -> np.ndarray:
         """Of some rows the `count` with the lowest draws, in that order; equal draws by row."""
         return np.asarray(rows[np.argsort(self.draws[rows], kind="stable")[:count]])
+
+    def files(self, rows: np.ndarray, count: int) -> np.ndarray:
+        """As `lowest`; of rows that have the same image file only the first, a row without one being like no other."""
+        ordered = self.lowest(rows, len(rows))
+        first = np.unique(self._file[ordered], return_index=True)[1]
+        return np.asarray(ordered[np.sort(first)[:count]])
+
+    def digest(self, row: int) -> bytes | None:
+        """sha256 of a row's image file."""
+        found: bytes | None = self.decider.index(self.shard)["sha256"][row].as_py()
+        return found
+
+    @cached_property
+    def _file(self) -> np.ndarray:
+        """int64 (n,): equal for rows that have the same image file."""
+        codes = pc.index_in(
+            digests := self.decider.index(self.shard)["sha256"], value_set=pc.unique(digests).drop_null()
+        )
+        found = np.asarray(to_numpy(codes.fill_null(-1)), np.int64)
+        return np.where(found < 0, -1 - np.arange(len(found)), found)
 
 
 class Tally(Protocol):

@@ -12,7 +12,7 @@ from curate.contracts import Columns, Filter
 from curate.engine.decide import DENY
 from curate.planner import Rule
 from curate.report.part import PAIRS, Part, Place
-from curate.schema import COMPUTED
+from curate.schema import COMPUTED, IMAGE
 
 MOST_TEXTS: Final = 100_000
 
@@ -57,12 +57,13 @@ def _about(rule: Rule, kind: str) -> bool:
 
 class Examples:
     """The rows with the lowest hashes of their uids: of the kept, of each rule's drops, of the failures by `errors`;
-    of documents and each kind of node apart."""
+    of documents and each kind of node apart. Of images of documents, of which a site shows some on every page, each file
+    once."""
 
     def __init__(self, kept: int, dropped: int, failed: int, errors: Collection[str]) -> None:
         self.count = {"kept": kept, "rule": dropped, "error": failed}
         self.errors = frozenset(errors)
-        self.found: dict[tuple[str, str, str], list[tuple[int, int, int, Place, str]]] = {}
+        self.found: dict[tuple[str, str, str], list[tuple[int, int, int, Place, str, bytes | None]]] = {}
 
     def add(self, part: Part) -> None:
         """Keep the lowest draws per group."""
@@ -79,16 +80,18 @@ class Examples:
             self._take(part, ("error", error, PAIRS), np.array(failed))
 
     def _take(self, part: Part, key: tuple[str, str, str], rows: np.ndarray) -> None:
-        count = self.count[key[0]]
-        entries = [
-            (int(part.draws[row]), part.shard.number, row, Place(part.shard, row), part.ledger["value"][row].as_py())
-            for row in part.lowest(rows, count).tolist()
-        ]
-        self.found[key] = sorted([*self.found.get(key, []), *entries], key=lambda e: e[:3])[:count]
+        count, image = self.count[key[0]], key[2] == IMAGE
+        entries = [*self.found.get(key, [])]
+        for row in (part.files if image else part.lowest)(rows, count).tolist():
+            place, value = Place(part.shard, row), part.ledger["value"][row].as_py()
+            digest = part.digest(row) if image else None
+            entries.append((int(part.draws[row]), part.shard.number, row, place, value, digest))
+        once = {entry[5] or entry[1:3]: entry for entry in sorted(entries, key=lambda e: e[:3], reverse=True)}
+        self.found[key] = sorted(once.values(), key=lambda e: e[:3])[:count]
 
     def of(self, what: str, name: str = "", group: str = PAIRS) -> list[tuple[Place, str]]:
         """Place and the value that the rule saw. `what`: kept, rule (of that name) or error."""
-        return [(place, value or "") for *_, place, value in self.found.get((what, name, group), [])]
+        return [(place, value or "") for *_, place, value, _ in self.found.get((what, name, group), [])]
 
 
 class Filled:

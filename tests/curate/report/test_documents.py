@@ -21,6 +21,9 @@ from curate.reading import read_document
 from curate.report import render
 from curate.report.collect import collect
 from curate.report.documents import LONGEST, host
+from curate.report.part import parts
+from curate.report.tallies import Examples
+from curate.schema import IMAGE
 
 Measure = Callable[..., Any]
 NUMBER = 14
@@ -205,7 +208,38 @@ def test_examples_of_a_rule_are_its_own(run: Run) -> None:
     assert not groups["no image"]["texts"] and not groups["no image"]["images"]
     assert all(found["entry"].rule == "no image" for found in groups["no image"]["documents"])
     assert all("caption_words=" in found["value"] for found in groups["short <i>text</i>"]["texts"])
-    assert {found["text"] for found in groups["icon"]["images"]} == {"home"}
+    icon = next(row["sha256"] for row in run.table("text", "sha256").to_pylist() if row["text"] == "home")
+    files = {row["uid"].hex(): row["sha256"] for row in run.table("uid", "sha256").to_pylist()}
+    assert [files[found["uid"]] for found in groups["icon"]["images"]] == [icon]  # on every page, shown once
+
+
+@pytest.mark.parametrize("count", [1, 4, 100])
+def test_a_file_is_shown_once_however_often_it_is_met(run: Run, count: int) -> None:
+    (part,) = parts(run, run.decider(run.plan))
+    images = np.flatnonzero(part.kind == IMAGE)
+    expected: list[int] = []
+    for row in images[np.argsort(part.draws[images], kind="stable")].tolist():
+        if part.digest(row) is None or part.digest(row) not in [part.digest(other) for other in expected]:
+            expected.append(row)
+    assert part.files(images, count).tolist() == expected[:count]
+    once, thrice = Examples(count, count, 0, ()), Examples(count, count, 0, ())
+    for examples in (once, thrice, thrice, thrice):  # a further shard brings no file that is not there
+        examples.add(part)
+    assert once.of("rule", "icon", IMAGE) == thrice.of("rule", "icon", IMAGE)
+    assert len(once.of("rule", "icon", IMAGE)) == 1
+
+
+def test_on_a_phone_a_rule_stands_above_its_bars(page: str, measure: Measure) -> None:
+    look = """[...page.querySelectorAll('table.funnel tbody tr')].map(row => {
+        const [rule, ...cells] = [...row.cells].map(e => e.getBoundingClientRect());
+        return [row.getBoundingClientRect().height, rule.width, Math.min(...cells.map(c => c.top)) - rule.bottom,
+            Math.max(...[...row.querySelectorAll('.step')].map(e => e.getBoundingClientRect().height))]})"""
+    for height, width, below, step in measure(page, look, 390):
+        assert height < 110
+        assert width > 300
+        assert below >= 0
+        assert step < 40  # numbers are whole: one line, or what is gone above what is left
+    assert all(below < 0 for _, _, below, _ in measure(page, look, 1100))
 
 
 def test_hosts_copies_and_repeated_texts_are_counted(run: Run) -> None:
