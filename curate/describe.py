@@ -14,6 +14,7 @@ from curate.planner import Fit, Global, Node, Pass, Phase, Plan, Rule, describe
 from curate.pool import Pool
 from curate.report.visible import shorten, visible
 from curate.storage import Storage, default_root
+from curate.words import counted
 
 if TYPE_CHECKING:
     from curate.models import Resolved
@@ -122,11 +123,6 @@ def run_text(result: dict[str, Any]) -> str:
         lines.append(f"{kind:<11} {where}")
     lines.append(f"report      {result['report']}")
     return "\n".join([*lines, f"{result['seconds']:.1f} s"])
-
-
-def counted(n: int, noun: str) -> str:
-    """A number with its noun: `1 shard`, `1,200 texts`."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def entered_text(manifest: Mapping[str, Any]) -> str:

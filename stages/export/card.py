@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from curate.words import counted
 from stages.export.blur import Blur, listed
 from stages.export.documents.packed import Packed
 
@@ -80,7 +81,7 @@ def dataset_card(manifest: Mapping[str, Any], format: str) -> str:
     sections = [
         f"---\n{yaml.safe_dump(_front(manifest, format, samples), sort_keys=False, allow_unicode=True)}---\n",
         f"# {_line(manifest['run'])}\n\n{about}\n",
-        f"{_holds(manifest, shards)} in {len(shards)} {format} shards, in shuffled order, chosen from "
+        f"{_holds(manifest, shards)} in {counted(len(shards), 'shard')} of the format {format}, in shuffled order, chosen from "
         f"{_entered(manifest)} of the pool `{_line(pool['name'])}` by curate {manifest['version']}.\n",
         f"## Licence\n\n{_licence(pool)}\n",
         *([f"## Sources\n\n{_sources(manifest)}\n"] if documents else []),
@@ -115,11 +116,12 @@ def _holds(manifest: Mapping[str, Any], shards: list[dict[str, Any]]) -> str:
     """How much of what is in the shards."""
     samples = sum(shard["samples"] for shard in shards)
     if not manifest.get("kinds"):
-        return f"{samples:,} image-text pairs"
+        return counted(samples, "image-text pair")
     total: Counter[str] = Counter()
     for shard in shards:
         total.update(shard.get("counts", {}))
-    held = f"{samples:,} documents with {total['texts']:,} texts and {total['images']:,} images"
+    nodes = f"{counted(total['texts'], 'text')} and {counted(total['images'], 'image')}"
+    held = f"{counted(samples, 'document')} with {nodes}"
     if "tokens" not in total:
         return held
     empty = total["padding"] / max(1, total["tokens"] + total["padding"])
@@ -131,7 +133,7 @@ def _holds(manifest: Mapping[str, Any], shards: list[dict[str, Any]]) -> str:
 
 def _entered(manifest: Mapping[str, Any]) -> str:
     kinds = manifest.get("kinds")
-    return f"{kinds['document']['entered']:,} documents" if kinds else f"{manifest['entered']:,} records"
+    return counted(kinds["document"]["entered"], "document") if kinds else counted(manifest["entered"], "record")
 
 
 def _sources(manifest: Mapping[str, Any]) -> str:

@@ -15,9 +15,11 @@ from curate.fingerprint import fingerprint
 from curate.models import catalog, resolve, specs
 from curate.models.cache import file_sha256, recall
 from curate.models.specs import OWN, current
+from stages.documents.quality import DocumentQuality
 from stages.signals.agreement import LabelAgreement
 from stages.signals.complexity import Complexity
 from stages.signals.lemmas import Lemmas
+from stages.signals.text import Language
 from synth.ground import Ground
 
 
@@ -134,6 +136,15 @@ def test_a_single_file_is_a_model_too(tmp_path: Path) -> None:
     weights.write_bytes(b"fasttext")
     found = resolve(f"file:{weights}")
     assert (found.kind, found.path, found.bytes) == ("file", weights, 8)
+    assert found.licence == "unknown"  # its name says nothing
+
+
+@pytest.mark.parametrize(
+    ("step", "licence"), [(Language(), "CC-BY-SA-3.0"), (DocumentQuality(), "Apache-2.0")], ids=["fasttext", "our own"]
+)
+def test_files_that_come_along_have_their_licences(step: Signal, licence: str) -> None:
+    (spec,) = step.models()
+    assert resolve(spec).licence == licence
 
 
 def test_pickled_checkpoints_are_refused(tmp_path: Path) -> None:

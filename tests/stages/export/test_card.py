@@ -157,7 +157,7 @@ def test_sha256sum_accepts_the_checksums(tmp_path: Path, records: list[Record]) 
 
 def test_documents_are_counted_by_kind() -> None:
     card = dataset_card(DOCUMENTS, "documents")
-    assert "40 documents with 500 texts and 90 images in 2 documents shards" in card
+    assert "40 documents with 500 texts and 90 images in 2 shards of the format documents" in card
     assert "chosen from 60 documents of the pool" in card
     assert "With each node: `tag`." in card
     assert "`00.warc.gz`, `01.warc.gz`" in card
@@ -169,6 +169,12 @@ def test_documents_are_counted_by_kind() -> None:
     assert table[0] == ["documents", "texts", "images"]
     numbers = [[int(cell.replace("−", "-").replace(",", "")) for cell in row] for row in table[2:]]
     assert [sum(column) for column in zip(*numbers[:-1], strict=True)] == numbers[-1] == [40, 500, 90]
+
+
+def test_one_is_one() -> None:
+    shard = {"name": "00000000.tar", "samples": 1, "bytes": 1, "sha256": "cd" * 32, "counts": {"texts": 1, "images": 0}}
+    card = dataset_card({**DOCUMENTS, "exports": {"documents": [shard]}}, "documents")
+    assert "1 document with 1 text and 0 images in 1 shard of the format documents" in card
 
 
 def test_packed_documents_tell_of_their_tokens() -> None:
