@@ -97,9 +97,12 @@ def test_documents_are_shown_with_what_is_gone(documents: nbformat.NotebookNode,
 def test_what_if_on_a_node_rule_agrees_with_the_run(documents: nbformat.NotebookNode, finished_documents: str) -> None:
     run = curate.open_run(finished_documents)
     printed = "".join(outputs(documents, "text"))
+    assert run.whatif(["select.0.min_side=16"]).kinds["image"].open > 0 == run.whatif([]).open
     for side in (16, 256):
         funnel = run.whatif([f"select.0.min_side={side}"])
-        kept = "  ".join(f"{kind} {one.kept:>6,}" for kind, one in funnel.kinds.items())
+        kinds = {kind: f"{one.kept:>6,}" for kind, one in funnel.kinds.items()}
+        kinds |= {kind: f"{kinds[kind]} to {n.kept + n.open:,}" for kind, n in funnel.kinds.items() if n.open}
+        kept = "  ".join(f"{kind} {text}" for kind, text in kinds.items())
         assert f"min_side={side:<5} dropped by it {funnel.dropped.get('icon', 0):>6,}   kept: {kept}" in printed
 
 
