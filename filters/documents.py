@@ -26,3 +26,19 @@ class OneOf(Filter):
         """Boolean (n,); upper and lower case differ."""
         given = columns[self.column].tolist()
         return np.array([self.missing if value is None else value in self.values for value in given], bool)
+
+
+class Without(Filter):
+    """Drops rows whose `column` contains one of `parts`, anywhere, in these very letters. A row without a value stays."""
+
+    column: str
+    parts: tuple[str, ...] = Field(min_length=1, description="OBELICS, of URLs: logo, button, icon, …")
+
+    def inputs(self) -> tuple[str, ...]:
+        """The column."""
+        return (self.column,)
+
+    def keep(self, columns: Columns) -> np.ndarray:
+        """Boolean (n,)."""
+        given = columns[self.column].tolist()
+        return np.array([value is None or not any(part in value for part in self.parts) for value in given], bool)

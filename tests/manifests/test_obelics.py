@@ -27,6 +27,8 @@ COLUMNS = (
     *(f"document_text_{name}" for name in ("flagged", "punctuation")),
 )
 
+BANNED = ("logo", "button", "icon", "plugin", "widget", "porn", "xxx", "sex")
+
 Row = dict[str, Any]
 
 
@@ -54,6 +56,9 @@ class Page:
 
 
 def good_image(node: Row) -> bool:
+    """The sizes are stored for those whose URL is good."""
+    if any(word in (node["url"] or "") for word in BANNED):
+        return False
     sides = [node["width"], node["height"], node["shown_width"], node["shown_height"]]
     ratio = node["width"] / node["height"]
     in_size = all(150 <= side <= 20_000 for side in sides if side is not None)
