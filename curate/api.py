@@ -84,8 +84,9 @@ def export(
 
     opened = open_run(run, root)
     data = opened.manifest["recipe"]
-    there = data.get("export", {}).get("formats", [])
-    spec = {**data.get("export", {}), "formats": [*there, *(f for f in formats if f not in there)]}
+    asked = {spec["step"]: spec for spec in formats}
+    there = [spec for spec in data.get("export", {}).get("formats", []) if spec["step"] not in asked]
+    spec = {**data.get("export", {}), "formats": [*there, *asked.values()]}
     recipe = build_recipe({**data, "export": spec}, opened.manifest["recipe_file"], root=opened.storage.root)
     limit = sum(opened.manifest["limit"].values()) or None
     return _run(recipe, opened.storage, executor, limit, opened.name)

@@ -35,6 +35,11 @@ def check(tmp_path: Path, text: str) -> str:
             ["integer", "many"],
         ),
         (HEAD + "select:\n  - min_words: 3\n", "r.yaml:4", ["step"]),
+        (
+            HEAD + "export:\n  formats:\n" + "    - step: stages.export.parquet.Parquet\n" * 2,
+            "r.yaml:6",
+            ["share the folder 'parquet'"],
+        ),
         (HEAD + "signals:\n  - step: filters.text.Language\n    keep: en\n", "r.yaml:4", ["is no Signal"]),
         (HEAD + "signals:\n  - step: os.path.Signal\n", "r.yaml:4", ["outside stages, filters, synth"]),
         (HEAD + "signals:\n  - step: stages.signals.image.CANONICAL_SIDE\n", "r.yaml:4", ["there is no step"]),
