@@ -233,11 +233,13 @@ class Decider:
         given = node.given(name)
         stored = self.stored(shard, node, given)
         if stored is None:
-            type_, state = node.step.gives()[given], np.full(self.rows(shard), SKIPPED, np.int8)
-            if node.kinds:
-                state[~np.isin(self.index(shard)["kind"].to_numpy(), node.kinds)] = ABSENT
-            return pa.nulls(self.rows(shard), type_), state, node
-        return stored.values[given], stored.state.to_numpy(zero_copy_only=False), node
+            values = pa.nulls(self.rows(shard), node.step.gives()[given])
+            state = np.full(self.rows(shard), SKIPPED, np.int8)
+        else:
+            values, state = stored.values[given], stored.state.to_numpy(zero_copy_only=False)
+        if node.kinds:  # a chunk that its pass had no need of says of no row of what kind it is
+            state = np.where(np.isin(self.index(shard)["kind"].to_numpy(), node.kinds), state, np.int8(ABSENT))
+        return values, state, node
 
     def columns(self, shard: Shard, names: Sequence[str], rows: np.ndarray) -> dict[str, np.ndarray]:
         """Columns as steps see them for some rows, with `uid` and `position`."""

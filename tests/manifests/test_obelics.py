@@ -161,3 +161,13 @@ def test_the_recipe_does_what_the_rules_say(mode: str, tmp_path: Path) -> None:
         if (row["shard"], row["row"]) == (node["shard"], node["row"])
     }
     assert run.explain(uid)[0]["fate"] == "kept"
+
+
+@pytest.mark.slow
+def test_a_document_may_begin_in_a_chunk_that_no_image_signal_needs(tmp_path: Path) -> None:
+    recipe = ROOT / "manifests/documents/obelics.yaml"
+    kept = [
+        curate.run(recipe, overrides=[f"chunk_rows={rows}"], root=str(tmp_path / str(rows)), executor="inline", quiet=True)
+        for rows in (5, 1024)
+    ]
+    assert kept[0]["kept"] == kept[1]["kept"]

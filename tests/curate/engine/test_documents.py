@@ -287,7 +287,7 @@ def test_whatif_finds_what_the_pool_knows_of_whole_documents(write: Write, tmp_p
 
 def test_how_shards_are_cut_into_chunks_does_not_show(write: Write, tmp_path: Path) -> None:
     whole = execute(write(), tmp_path / "whole")
-    for rows, compute in ((1, "needed"), (4, "needed"), (4, "all")):
+    for rows, compute in ((1, "needed"), (2, "needed"), (3, "needed"), (5, "needed"), (4, "all")):
         cut = execute(write(chunk_rows=rows, compute=compute), tmp_path / f"{compute}{rows}")
         assert fates(cut) == fates(whole)
 
