@@ -96,7 +96,7 @@ def worker(source: Path, target: Path) -> float:
         alive = np.packbits(np.ones(shard.rows, bool)).tobytes()
         labels = tuple(node.label for node in phase.signals)
         file = f"facts/{shard.number:08d}.parquet"
-        chunk = Chunk(shard, "", 0, shard.rows, labels, {}, alive, file, False, f"attempts/{shard.number}")
+        chunk = Chunk(shard, "", 0, shard.rows, labels, {}, alive, file, shard.rows, False, f"attempts/{shard.number}")
         result = step.back(step.front(chunk))
         for node in phase.signals:
             computed = result.totals[node.label][0]

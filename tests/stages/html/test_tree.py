@@ -85,7 +85,8 @@ def test_a_tree_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def parser_process() -> psutil.Process:
-    (process,) = (child for child in psutil.Process().children() if "parser.py" in " ".join(child.cmdline()))
+    living = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    (process,) = (child for child in living if "parser.py" in " ".join(child.cmdline()))
     return process
 
 
