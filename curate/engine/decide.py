@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.columns import identity, scatter, to_arrow, to_numpy
-from curate.contracts import Columns, DocumentFact, Filter, PoolFact, Signal, State
+from curate.columns import identity, to_numpy
+from curate.contracts import DocumentFact, Filter, PoolFact, Signal, State
+from curate.engine.answers import FAMILY, answer, packed
 from curate.engine.regroup import ShardState, state_of
 from curate.fingerprint import digest
 from curate.planner import Node, Plan, Rule
@@ -25,8 +26,6 @@ DENY = "deny"
 INGEST = "ingest: "
 WITH_DOCUMENT = "its document"
 """How the ledger says that a node went with its document."""
-FAMILY = ("kind", "parent")
-"""Columns that a fact about documents always gets."""
 CACHE_BYTES = 64 << 20
 
 
@@ -360,34 +359,6 @@ class Decider:
         if walk.parent is not None:  # a node is exported with its document
             walk.times = np.where(walk.alive, walk.times[walk.parent], 0).astype(np.int32)
         return walk
-
-
-def packed(shard: Shard, rows: np.ndarray) -> bytes:
-    """Row numbers of a shard as one bit per row."""
-    mask = np.zeros(shard.rows, bool)
-    mask[rows] = True
-    return np.packbits(mask).tobytes()
-
-
-def answer(
-    node: Node, columns: Columns, rows: np.ndarray, total: int, kind: pa.ChunkedArray | None, state: State
-) -> tuple[dict[str, pa.Array], np.ndarray]:
-    """What a fact of the pool or of documents says of some rows of a shard: columns of `total` rows (by the names that
-    the step gives), and the state of each row. `kind`: of every row, None for pairs."""
-    assert isinstance(node.step, PoolFact)
-    about = np.ones(total, bool)
-    if node.kinds and kind is not None:
-        about[:] = np.isin(kind.to_numpy(), node.kinds)
-    states = np.where(about, SKIPPED, ABSENT).astype(np.int8)
-    given = node.step.compute(columns, state)
-    own = about[rows]
-    at = rows[own]
-    states[at] = COMPUTED
-    values = {}
-    for name, type_ in node.step.gives().items():
-        column = to_arrow(given[name], type_, len(rows), name)
-        values[name] = scatter([(at, column.filter(pa.array(own)))], total, type_)
-    return values, states
 
 
 def ledger_table(walk: Walk) -> pa.Table:

@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from curate.columns import identity, to_numpy
 from curate.contracts import DocumentFact, PoolFact, State
+from curate.engine.answers import FAMILY, answer, packed
 from curate.engine.context import Context
-from curate.engine.decide import FAMILY, Decider, answer, packed
+from curate.engine.decide import Decider
 from curate.engine.regroup import ShardState, state_of
 from curate.engine.scan import AliveScan, learn
 from curate.executors import Stage

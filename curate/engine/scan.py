@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from curate.contracts import Columns, DocumentFact, PoolFact, Relation, Selection, State
-from curate.engine.decide import Decider, packed
+from curate.engine.answers import packed
+from curate.engine.decide import Decider
 from curate.engine.regroup import Exchange, ShardState
 from curate.planner import Node, Plan, Rule
 from curate.pool import Facts, Pool, Shard
