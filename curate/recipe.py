@@ -203,7 +203,9 @@ def build_recipe(
                 f"{places.at(('export', 'formats', i))}: {step_path(exporter)} does not write {holds}, which this pool holds"
             )
         if exporter.format in [other.format for other in recipe.exporters[:i]]:
-            raise RecipeError(f"{places.at(('export', 'formats', i))}: two exports would share the folder {exporter.format!r}")
+            raise RecipeError(
+                f"{places.at(('export', 'formats', i))}: two exports would share the folder {exporter.format!r}"
+            )
     every = [*recipe.signals, *recipe.facts, *recipe.select, *recipe.synth, *recipe.exporters]
     object.__setattr__(recipe, "labels", _labels(every))
     return recipe

@@ -167,7 +167,9 @@ def test_the_recipe_does_what_the_rules_say(mode: str, tmp_path: Path) -> None:
 def test_a_document_may_begin_in_a_chunk_that_no_image_signal_needs(tmp_path: Path) -> None:
     recipe = ROOT / "manifests/documents/obelics.yaml"
     kept = [
-        curate.run(recipe, overrides=[f"chunk_rows={rows}"], root=str(tmp_path / str(rows)), executor="inline", quiet=True)
+        curate.run(
+            recipe, overrides=[f"chunk_rows={rows}"], root=str(tmp_path / str(rows)), executor="inline", quiet=True
+        )
         for rows in (5, 1024)
     ]
     assert kept[0]["kept"] == kept[1]["kept"]
