@@ -107,7 +107,7 @@ class Archive:
         """As a file's."""
         try:
             return self.file.read(size)
-        except Exception as error:
+        except Exception as error:  # kept, since the reader above takes it for the end of the file
             self.error = error
             raise
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from curate.contracts import Exporter, NodeRecord, Record
 from curate.errors import SampleError
 from curate.image import header
+from stages.export.documents.batches import batches
 from stages.export.meta import counts_of, document_of, strict
 from stages.html.media import file_words
 
@@ -56,24 +57,14 @@ class ObelicsParquet(Exporter):
     def write(self, records: Sequence[Record], path: Path) -> dict[str, int]:
         """One file; `datasets.load_dataset("parquet", ...)` decodes its images."""
         with pq.ParquetWriter(path, OBELICS, compression="zstd") as writer:
-            for group in _groups(records):
+            for group in batches(records, _size, ROWS, BYTES):
                 rows = [_row(record) for record in group]
                 writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=OBELICS))
         return counts_of(records)
 
 
-def _groups(records: Sequence[Record]) -> Iterator[list[Record]]:
-    group: list[Record] = []
-    held = 0
-    for record in records:
-        size = sum(len(node.image) for node in record.nodes)
-        if group and (len(group) == ROWS or held + size > BYTES):
-            yield group
-            group, held = [], 0
-        group.append(record)
-        held += size
-    if group:
-        yield group
+def _size(record: Record) -> int:
+    return sum(len(node.image) for node in record.nodes)
 
 
 def _row(record: Record) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from curate.contracts import Exporter, NodeRecord, Record
 from curate.schema import UID
+from stages.export.documents.batches import batches
 from stages.export.documents.packing import Piece, Unit, pack, pieces
 from stages.export.documents.tokenizer import (
     CLIP_END,
@@ -93,7 +94,8 @@ class Packed(Exporter):
         columns = [("tokens", tokens), ("segments", SEGMENTS), ("nodes", NODES), ("images", IMAGES)]
         schema = pa.schema(columns, {"packed": about})
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-            for group in _groups([[found[number] for number in sequence] for sequence in sequences]):
+            rows = ([found[number] for number in sequence] for sequence in sequences)
+            for group in batches(rows, _size, ROWS, BYTES):
                 writer.write_batch(coder.batch(group, schema))
         return counts
 
@@ -200,19 +202,8 @@ def _counts(found: Sequence[Piece], room: int, sequences: int, image_tokens: int
     }
 
 
-def _groups(sequences: Sequence[list[Piece]]) -> Iterator[list[list[Piece]]]:
-    """Sequences by record batch."""
-    group: list[list[Piece]] = []
-    held = 0
-    for sequence in sequences:
-        size = sum(len(placed.node.image) for piece in sequence for placed in piece.nodes)
-        if group and (len(group) == ROWS or held + size > BYTES):
-            yield group
-            group, held = [], 0
-        group.append(sequence)
-        held += size
-    if group:
-        yield group
+def _size(sequence: list[Piece]) -> int:
+    return sum(len(placed.node.image) for piece in sequence for placed in piece.nodes)
 
 
 def documents_in(data: bytes) -> Iterator[tuple[str, tuple[str, ...]]]:

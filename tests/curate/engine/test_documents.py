@@ -148,8 +148,9 @@ def test_whatif_of_a_node_rule_decides_documents_as_a_run_would(write: Write, tm
         assert {k: v.dropped for k, v in found.kinds.items()} == {k: v.dropped for k, v in expected.kinds.items()}
 
 
-def test_a_signal_may_read_what_is_left_and_is_computed_anew_when_that_changes(write: Write, tmp_path: Path) -> None:
-    recipe = write(
+def doubled(write: Write, least: int) -> Path:
+    """A recipe whose last rule reads a signal of what is left of a document."""
+    return write(
         signals=[
             {"step": "stages.signals.text.CaptionStats", "on": "text"},
             {"step": "column_steps.Doubled", "column": "texts_left"},
@@ -157,9 +158,13 @@ def test_a_signal_may_read_what_is_left_and_is_computed_anew_when_that_changes(w
         facts=[{"step": f"{STEPS}.Remaining"}],
         select=[
             {"step": "filters.text.CaptionLength", "min_words": 3, "name": "length"},
-            {"step": "filters.thresholds.Within", "column": "doubled", "min": 2, "name": "no text"},
+            {"step": "filters.thresholds.Within", "column": "doubled", "min": least, "name": "no text"},
         ],
     )
+
+
+def test_a_signal_may_read_what_is_left_and_is_computed_anew_when_that_changes(write: Write, tmp_path: Path) -> None:
+    recipe = doubled(write, 2)
     settings = {"plugins": [STEPS, "column_steps"]}
     run = execute(recipe, tmp_path / "root", **settings)
     assert run.table("doubled")["doubled"].drop_null().to_pylist() == [4, 0, 2, 2, 0]
@@ -189,17 +194,7 @@ def test_when_rules_leave_no_document_of_a_shard_facts_of_documents_have_nothing
 
 
 def test_nodes_of_an_open_document_are_open(write: Write, tmp_path: Path) -> None:
-    recipe = write(
-        signals=[
-            {"step": "stages.signals.text.CaptionStats", "on": "text"},
-            {"step": "column_steps.Doubled", "column": "texts_left"},
-        ],
-        facts=[{"step": f"{STEPS}.Remaining"}],
-        select=[
-            {"step": "filters.text.CaptionLength", "min_words": 3, "name": "length"},
-            {"step": "filters.thresholds.Within", "column": "doubled", "min": 1, "name": "no text"},
-        ],
-    )
+    recipe = doubled(write, 1)
     run = execute(recipe, tmp_path / "root", plugins=[STEPS, "column_steps"])
     found = run.whatif(["select.0.min_words=1"])
     changed = found.kinds["document"].needs["column_steps.Doubled"]
