@@ -66,42 +66,51 @@ def _other(choices: list[Any], draws: np.random.Generator) -> Any:
     return choices[int(draws.integers(len(choices)))]
 
 
-def questions(scene: Scene) -> list[tuple[str, str]]:
-    """Questions with one right answer each, in an order of the scene's own: colour, shape, size, count, place, yes or no."""
+def questions(scene: Scene, found: Thing) -> list[tuple[str, str]]:
+    """Questions with one right answer each, in an order of the scene's own: count, colour, shape, size, place, yes or no.
+
+    None gives away another's answer: of a thing either the colour or the shape is asked for, and the other one names it
+    in all questions. A model that reads a whole conversation could else copy what it should see. ``found`` is the thing
+    that is asked for at the end, by its shape: in half of the scenes nothing has said its colour.
+    """
     draws = scene.draws(4)
-    thing = _other(list(scene.things), draws)
-    asked = [
-        (f"What colour is the {thing.shape}?", thing.colour),
-        (f"What shape is the {thing.colour} object?", thing.shape),
-        (f"How large is the {thing.label}?", thing.size),
-        ("How many objects are there?", COUNTS[len(scene.things)]),
-        (f"Where is the {thing.label}?", thing.place),
-        _yes_or_no(scene, thing, draws),
-    ]
-    if len(scene.things) > 1:
-        asked.append(_compared(scene, draws))
+    unsaid = found if draws.random() < 0.5 else None
+    names = {thing: _name(thing, thing is not unsaid and draws.random() < 0.5) for thing in scene.things}
+    asked = [("How many objects are there?", COUNTS[len(scene.things)])]
+    asked += [_known(thing, name, draws) for thing, name in names.items() if thing is not unsaid]
+    asked += [(f"How large is the {name}?", thing.size) for thing, name in names.items()]
+    if len(scene.things) > 1 and draws.random() < 0.5:
+        asked.append(_compared(scene.things[0], scene.things[1], names, draws))
+    else:
+        asked += [(f"Where is the {name}?", thing.place) for thing, name in list(names.items())[:2]]
     return [asked[i] for i in draws.permutation(len(asked)).tolist()]
 
 
-def _yes_or_no(scene: Scene, thing: Thing, draws: np.random.Generator) -> tuple[str, str]:
-    """Is there such a thing? As often yes as no; if not, the colour is another."""
+def _name(thing: Thing, by_colour: bool) -> str:
+    return f"{thing.colour} object" if by_colour else thing.shape
+
+
+def _known(thing: Thing, name: str, draws: np.random.Generator) -> tuple[str, str]:
+    """What its name does not say. Of one that is named by its shape also whether it has a colour, as often yes as no."""
+    if name != thing.shape:
+        return f"What shape is the {name}?", thing.shape
     if draws.random() < 0.5:
-        return f"Is there a {thing.size} {thing.label}?", "yes"
-    colour = _other([c for c in COLOURS if c != thing.colour], draws)
-    return f"Is there a {thing.size} {colour} {thing.shape}?", "no"
+        return f"What colour is the {name}?", thing.colour
+    yes = draws.random() < 0.5
+    colour = thing.colour if yes else _other([c for c in COLOURS if c != thing.colour], draws)
+    return f"Is there {'an' if colour == 'orange' else 'a'} {colour} {thing.shape}?", "yes" if yes else "no"
 
 
-def _compared(scene: Scene, draws: np.random.Generator) -> tuple[str, str]:
-    one, other = scene.things[:2]
+def _compared(one: Thing, other: Thing, names: dict[Thing, str], draws: np.random.Generator) -> tuple[str, str]:
     true = relation(one, other)
     yes = draws.random() < 0.5
-    return f"Is the {one.label} {true if yes else OPPOSITE[true]} the {other.label}?", "yes" if yes else "no"
+    return f"Is the {names[one]} {true if yes else OPPOSITE[true]} the {names[other]}?", "yes" if yes else "no"
 
 
 def conversations(scene: Scene) -> list[dict[str, str]]:
     """LLaVA's form: the questions, then one that is answered by an object, `<ref>label</ref>`."""
-    thing = scene.things[int(scene.draws(5).integers(len(scene.things)))]
-    turns = [*questions(scene), (f"Find the {thing.shape}.", f"<ref>{thing.label}</ref>")]
+    found = scene.things[int(scene.draws(5).integers(len(scene.things)))]
+    turns = [*questions(scene, found), (f"Find the {found.shape}.", f"<ref>{found.label}</ref>")]
     said = [{"from": who, "value": text} for turn in turns for who, text in zip(("human", "gpt"), turn, strict=True)]
     said[0]["value"] = "<image>\n" + said[0]["value"]
     return said

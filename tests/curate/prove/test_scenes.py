@@ -18,6 +18,7 @@ from curate.prove.scenes.draw import mask, picture
 from curate.prove.scenes.faults import FULL, HOT, SHARES, fault_of
 from curate.prove.scenes.scene import COLOURS, SIDE, draw_scene
 from curate.prove.scenes.write import samples
+from trainer.vlm.vocabulary import Vocabulary
 
 numbers = st.integers(0, 1 << 40)
 
@@ -67,7 +68,7 @@ def test_words_are_true_of_the_scene_and_negatives_are_not(number: int) -> None:
     assert answers["How many objects are there?"] == ("one", "two", "three")[len(scene.things) - 1]
     for question, answer in answers.items():
         if question.startswith("Is there"):
-            assert (answer == "yes") == any(f"{t.size} {t.label}" in question for t in scene.things)
+            assert (answer == "yes") == any(t.label in question for t in scene.things)
         elif question.startswith("What colour"):
             assert any(t.shape in question and t.colour == answer for t in scene.things)
         elif question.startswith("Is the "):
@@ -77,6 +78,34 @@ def test_words_are_true_of_the_scene_and_negatives_are_not(number: int) -> None:
             right = {"left of": dx > 0, "right of": dx < 0, "above": dx == 0 and dy > 0, "below": dx == 0 and dy < 0}
             assert (answer == "yes") == right[told]
     assert [step["boxes"] for step in record["steps"]][:-1] == [[o["box"]] for o in record["objects"]]
+
+
+@given(numbers)
+def test_no_question_says_what_a_later_one_asks(number: int) -> None:
+    """A model that reads a conversation learns from it to look at the image, not to copy."""
+    scene, turns = draw_scene(0, number), sample(0, number).record["conversations"]
+    said = ""
+    for question, answer in zip(turns[:-2:2], turns[1:-2:2], strict=True):
+        thing = next((t for t in scene.things if t.shape in question["value"]), scene.things[0])
+        if question["value"].startswith("What colour"):
+            assert f"{thing.colour} {thing.shape}" not in said and answer["value"] == thing.colour
+        elif question["value"].startswith("What shape"):
+            assert answer["value"] not in said
+        said += f"{question['value']} {answer['value']} "
+
+
+def test_their_tokenizer_has_a_token_for_each_word_and_says_any_text(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write(tmp_path / str(seed), 20, seed=seed)
+    files = [(tmp_path / str(seed) / "tokenizer" / "tokenizer.json").read_bytes() for seed in (0, 1)]
+    assert files[0] == files[1]
+    vocabulary = Vocabulary("0/tokenizer", root=tmp_path)
+    for text in ("What colour is the circle?\n", " [0.12,0.30]</s> <image>", "Größe 語\u0000  x"):
+        assert vocabulary.decode(vocabulary.encode(text)) == text
+    for one in samples(200, seed=5):
+        text = one.record["text"]
+        assert len(vocabulary.encode(text)) == len(text.split())
+    assert vocabulary.pad != vocabulary.end
 
 
 def test_shares_of_faults_and_what_they_are() -> None:
@@ -122,8 +151,11 @@ def test_no_test_scene_is_in_a_pool() -> None:
 
 def test_shards_are_the_same_bytes_again_and_hold_what_the_formats_want(tmp_path: Path) -> None:
     one, other = (write(tmp_path / name, 50, 0.5, seed=4, per_shard=20) for name in ("a", "b"))
-    assert sorted(f.name for f in one.iterdir()) == ["00000.tar", "00001.tar", "00002.tar", "sizes.json"]
-    assert all((one / f.name).read_bytes() == f.read_bytes() for f in other.iterdir())
+    assert sorted(f.name for f in one.iterdir()) == [
+        "00000.tar", "00001.tar", "00002.tar", "sizes.json", "tokenizer",
+    ]  # fmt: skip
+    files = [f.relative_to(other) for f in other.rglob("*") if f.is_file()]
+    assert len(files) == 6 and all((one / f).read_bytes() == (other / f).read_bytes() for f in files)
     assert json.loads((one / "sizes.json").read_text()) == {"00000.tar": 20, "00001.tar": 20, "00002.tar": 10}
     with tarfile.open(one / "00000.tar") as tar:
         members = {m.name: tar.extractfile(m).read() for m in tar}  # type: ignore[union-attr]

@@ -17,7 +17,7 @@ from tests.trainer.vlm.tiny import LLAMA, VIT
 from trainer.link.pointing import point
 from trainer.vlm.saved import load
 
-pytestmark = pytest.mark.slow  # minutes of one core, or processes that import torch
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # minutes of one core, or processes that import torch
 
 ROOT = Path(__file__).parents[3]
 
