@@ -50,7 +50,7 @@ def main() -> None:
             words, found = point(assistant, sample.image, question.format(label), least=0.0)
             cell = drawn(sample.image, found[0] if found else None, words)
             sheet.paste(cell, (column * (SIDE + 4), row * (SIDE + 16)))
-    sheet.save(Path(__file__).with_name("super-link.png"), optimize=True)
+    sheet.quantize(256).save(Path(__file__).with_name("super-link.png"), optimize=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainer.link.sets import PRIOR, ObjectQueries, Places, answering, assign, class_cost, focal, taken
+from trainer.link.sets import PRIOR, ObjectQueries, answering, assign, class_cost, focal, taken
 
 CLASS, L1, GIOU = 1.0, 5.0, 2.0
 
@@ -26,21 +26,20 @@ class Boxes(NamedTuple):
 
 
 class BoxDecoder(nn.Module):
-    """Object queries, each with a probability and a box around the place where it looks."""
+    """Object queries, each with a probability and a box around the place where it began."""
 
     def __init__(self, link: int, width: int, count: int, depth: int, heads: int) -> None:
         super().__init__()
         self.objects = ObjectQueries(link, width, count, depth, heads)
-        self.places = Places(width, 1)
         self.classes = nn.Linear(width, 1)
         self.shape = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 4))
         nn.init.constant_(self.classes.bias, torch.tensor(PRIOR).logit().item())
 
     def forward(self, states: Tensor, pixels: Tensor) -> Boxes:
         """From the link's states (k, s, link) and the maps (k, w, G, G)."""
-        found = self.objects(states, pixels)  # (l, k, q, w)
+        found, places = self.objects(states, pixels)  # (l, k, q, w), (k, q, 2)
         offset, size = self.shape(found).float().split(2, -1)
-        centre, half = self.places(found, pixels)[..., 0, :] + offset, size.sigmoid() / 2
+        centre, half = places + offset, size.sigmoid() / 2
         return Boxes(self.classes(found).float().squeeze(-1), torch.cat([centre - half, centre + half], -1))
 
 

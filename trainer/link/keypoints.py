@@ -1,6 +1,6 @@
 """[POSE]: the keypoints of all objects that a phrase names, as a set like the boxes (VisionLLM v2's UniPose).
 
-Each of a query's points is a soft-argmax over a heatmap of its own (Sun et al. 2018, arXiv:1711.08229) plus a small offset.
+Each of a query's points is an offset from the place where it began.
 Loss: focal CE 1 and L1 5 with the same costs in the matching, L1 on visible points only; cross entropy 1 on visibility.
 """
 
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainer.link.sets import PRIOR, ObjectQueries, Places, answering, assign, class_cost, focal, taken
+from trainer.link.sets import PRIOR, ObjectQueries, answering, assign, class_cost, focal, taken
 
 CLASS, L1, VISIBLE = 1.0, 5.0, 1.0
 
@@ -27,21 +27,19 @@ class Poses(NamedTuple):
 
 
 class KeypointDecoder(nn.Module):
-    """Object queries with ``joints`` points each."""
+    """Object queries with ``joints`` points each, around the places where they began."""
 
     def __init__(self, link: int, width: int, count: int, depth: int, heads: int, joints: int) -> None:
         super().__init__()
         self.objects = ObjectQueries(link, width, count, depth, heads)
-        self.places = Places(width, joints)
         self.classes = nn.Linear(width, 1)
         self.offset, self.visible = nn.Linear(width, joints * 2), nn.Linear(width, joints)
         nn.init.constant_(self.classes.bias, torch.tensor(PRIOR).logit().item())
 
     def forward(self, states: Tensor, pixels: Tensor) -> Poses:
         """From the link's states (k, s, link) and the maps (k, w, G, G)."""
-        found = self.objects(states, pixels)  # (l, k, q, w)
-        places = self.places(found, pixels)
-        points = places + self.offset(found).float().view_as(places)
+        found, places = self.objects(states, pixels)  # (l, k, q, w), (k, q, 2)
+        points = places[..., None, :] + self.offset(found).float().unflatten(-1, (-1, 2))
         return Poses(self.classes(found).float().squeeze(-1), points, self.visible(found).float())
 
 

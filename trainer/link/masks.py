@@ -34,7 +34,7 @@ class MaskDecoder(nn.Module):
 
     def forward(self, states: Tensor, pixels: Tensor) -> Tensor:
         """Logits (k, side, side) from the link's states (k, s, link) and the maps (k, w, G, G)."""
-        query = self.objects(states, pixels)[-1, :, 0]  # (k, w)
+        query = self.objects(states, pixels)[0][-1, :, 0]  # (k, w)
         weights, bias = self.filter(query).split([pixels.shape[1] // 2, 1], -1)  # (k, w / 2), (k, 1)
         logits = torch.einsum("kc,kchw->khw", weights, self.finer(pixels)) + bias[..., None]
         return F.interpolate(logits[:, None].float(), (self.side, self.side), mode="bilinear")[:, 0]

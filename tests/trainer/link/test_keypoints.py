@@ -72,14 +72,14 @@ def test_losses_and_gradients_are_those_of_all_ways_tried() -> None:
         torch.testing.assert_close(one, other)
 
 
-def test_points_are_where_their_heatmaps_look_plus_an_offset() -> None:
+def test_points_are_offsets_from_where_a_query_began() -> None:
     torch.manual_seed(0)
     decoder = KeypointDecoder(6, 8, 2, 1, 2, 3)
     states, pixels = torch.randn(1, 4, 6), torch.randn(1, 8, 3, 3)
-    poses, queries = decoder(states, pixels), decoder.objects(states, pixels)
+    poses, (queries, places) = decoder(states, pixels), decoder.objects(states, pixels)
     assert poses.points.shape == (1, 1, 2, 3, 2) and poses.visible.shape == (1, 1, 2, 3)
     offset = decoder.offset(queries[0, 0, 1])[4:6]
-    torch.testing.assert_close(poses.points[0, 0, 1, 2], decoder.places(queries, pixels)[0, 0, 1, 2] + offset)
+    torch.testing.assert_close(poses.points[0, 0, 1, 2], places[0, 1] + offset)
 
 
 def test_without_a_call_every_weight_of_the_decoder_has_a_zero_gradient() -> None:

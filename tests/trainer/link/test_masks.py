@@ -109,7 +109,7 @@ def test_logits_are_the_links_filter_over_finer_features() -> None:
     states, pixels = torch.randn(2, 4, 6), torch.randn(2, 8, 4, 4)
     logits = decoder(states, pixels)
     assert logits.shape == (2, 16, 16)  # as fine as the features: nothing is enlarged
-    kernel = decoder.filter(decoder.objects(states, pixels)[-1, 1, 0])
+    kernel = decoder.filter(decoder.objects(states, pixels)[0][-1, 1, 0])
     by_convolution = F.conv2d(decoder.finer(pixels[1:]), kernel[None, :4, None, None], kernel[4:])
     torch.testing.assert_close(logits[1], by_convolution[0, 0])
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torchvision.ops import sigmoid_focal_loss
 
 from trainer.link.pixels import Pixels, cells, positions
-from trainer.link.sets import ObjectQueries, Places, answering, assign, class_cost, focal, taken
+from trainer.link.sets import ObjectQueries, answering, assign, class_cost, focal, taken
 
 
 def cheapest(costs: torch.Tensor) -> float:
@@ -74,38 +74,69 @@ def test_the_class_cost_is_what_answering_changes_in_the_focal_loss() -> None:
     assert class_cost(torch.tensor([-200.0, 200.0])).isfinite().all()
 
 
-def test_places_are_the_means_of_the_cells_looked_at() -> None:
+def test_queries_begin_at_the_cells_that_are_like_the_text() -> None:
+    """Places and first queries by loops over queries and cells."""
     torch.manual_seed(0)
-    places = Places(8, 3)
-    queries, pixels = torch.randn(2, 2, 4, 8), torch.randn(2, 8, 3, 3)
-    found = places(queries, pixels)
-    assert found.shape == (2, 2, 4, 3, 2)
-    for layer, call, query, point in itertools.product(range(2), range(2), range(4), range(3)):
-        look = places.look(queries[layer, call, query])[8 * point : 8 * point + 8]
-        scores = [look @ places.shown(pixels[call, :, y, x]) / 8**0.5 for y in range(3) for x in range(3)]
+    objects = ObjectQueries(6, 8, 4, 0, 2)
+    states, pixels = torch.randn(2, 3, 6), torch.randn(2, 8, 3, 3)
+    objects.layers.append(first := Seen())
+    _, places = objects(states, pixels)
+    assert places.shape == (2, 4, 2)
+    for call, query in itertools.product(range(2), range(4)):
+        asked = objects.queries.weight[query] + objects.text(states[call]).mean(0)
+        cells_ = [pixels[call, :, y, x] for y in range(3) for x in range(3)]
+        scores = [objects.look(asked) @ objects.shown(cell) / 8**0.5 for cell in cells_]
         weights = torch.stack(scores).softmax(0).tolist()
         x = sum(w * ((i % 3) + 0.5) / 3 for i, w in enumerate(weights))
         y = sum(w * ((i // 3) + 0.5) / 3 for i, w in enumerate(weights))
-        torch.testing.assert_close(found[layer, call, query, point], torch.tensor([x, y]))
+        torch.testing.assert_close(places[call, query], torch.tensor([x, y]))
+        seen = torch.stack([w * cell for w, cell in zip(weights, cells_, strict=True)]).sum(0)
+        torch.testing.assert_close(first.queries[call, query], asked + seen)
+
+
+class Seen(torch.nn.Module):
+    """A layer that keeps what it was given."""
+
+    queries: torch.Tensor
+
+    def forward(self, queries: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
+        """(k, q, w) as it came."""
+        self.queries = queries
+        return queries
+
+
+def test_a_phrase_learns_to_choose_its_cell() -> None:
+    """Three colours in cells drawn at random: the places alone are taught, by the text's gradient."""
+    torch.manual_seed(0)
+    objects, colours = ObjectQueries(3, 8, 1, 1, 2), torch.randn(3, 8)
+    optimiser = torch.optim.Adam(objects.parameters(), 1e-2)
+    for _ in range(150):
+        at = torch.rand(16, 9).argsort(1)[:, :3]  # where each colour is
+        pixels = torch.zeros(16, 9, 8).scatter(1, at[..., None].expand(-1, -1, 8), colours.expand(16, -1, -1))
+        asked = torch.randint(3, (16,))
+        _, places = objects(torch.eye(3)[asked][:, None], pixels.transpose(1, 2).unflatten(2, (3, 3)))
+        away = (places[:, 0] - cells(3)[at[torch.arange(16), asked]]).abs().sum(1)
+        optimiser.zero_grad()
+        away.mean().backward()
+        optimiser.step()
+    assert away.max() < 0.1
 
 
 def test_places_are_as_fine_under_bfloat16() -> None:
-    torch.manual_seed(0)
-    places = Places(8, 1)
-    queries, pixels = torch.zeros(1, 1, 1, 8), torch.zeros(1, 8, 33, 33)
+    objects = ObjectQueries(4, 8, 1, 1, 2)
     with torch.autocast("cpu", torch.bfloat16):
-        found = places(queries, pixels)
-    torch.testing.assert_close(found, torch.full_like(found, 0.5), atol=1e-5, rtol=0)
+        _, places = objects(torch.zeros(1, 1, 4), torch.zeros(1, 8, 33, 33))
+    torch.testing.assert_close(places, torch.full_like(places, 0.5), atol=1e-5, rtol=0)
 
 
 def test_the_text_query_is_the_mean_over_the_slots() -> None:
     torch.manual_seed(0)
     queries = ObjectQueries(6, 8, 3, 1, 2)
     states, pixels = torch.randn(1, 4, 6), torch.randn(1, 8, 2, 2)
-    shuffled = queries(states[:, [2, 0, 3, 1]], pixels)
-    averaged = queries(states.mean(1, keepdim=True).expand(-1, 4, -1), pixels)
+    shuffled, _ = queries(states[:, [2, 0, 3, 1]], pixels)
+    averaged, _ = queries(states.mean(1, keepdim=True).expand(-1, 4, -1), pixels)
     for other in (shuffled, averaged):
-        torch.testing.assert_close(queries(states, pixels), other)
+        torch.testing.assert_close(queries(states, pixels)[0], other)
 
 
 def test_a_map_is_the_sum_of_projections_at_the_finest_grid() -> None:
