@@ -1,6 +1,7 @@
 """Shipped configs at their full length, and what held-out scenes say of them: some 20 minutes of one core.
 
-`pytest -m slow -s tests/trainer/test_learning.py` prints the figures of docs/training/. Other families have theirs in
+`pytest -m slow -s tests/trainer/test_learning.py` prints the figures of docs/training/vlm.md
+and of boxes in words. Other families have theirs in
 contrastive/, language/ (preferences), link/ and twin/.
 """
 
@@ -74,7 +75,7 @@ def losses(task: VlmTask, inputs: VlmInputs) -> torch.Tensor:
 
 @pytest.mark.parametrize("chain", ["llava", "cambrian"])
 def test_held_out_questions_are_answered(root: Path, chain: str) -> None:
-    """Of seven kinds; chance is the commonest answer of each."""
+    """Of eight kinds; chance is the commonest answer of each."""
     accuracy = train(root, f"{chain}/1_align", f"{chain}/2_instruct")["vqa"]["accuracy"]
     assert accuracy["low"] > accuracy["chance"]
 

@@ -30,7 +30,7 @@ class ObjectQueries(nn.Module):
         self.queries = nn.Embedding(count, width)
         nn.init.normal_(self.queries.weight, std=0.2)  # beside the text: N(0, 1) drowns what the phrase says
         self.look = nn.Linear(width, width)
-        self.shown = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width))
+        self.shown = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width, bias=False))
         self.layers = nn.ModuleList(
             nn.TransformerDecoderLayer(
                 width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True

@@ -1,8 +1,8 @@
 """A tokenizer whose tokens are the scenes' words: `tokenizer/` beside the shards, as transformers opens it.
 
-A language model that starts from nothing and reads bytes spends its first hour on spelling. Here each word that scenes or
-the trainer's questions are made of is one token, with and without the space before it; all other text goes byte by byte,
-so that any text can be said and comes back as it was.
+A language model that starts from nothing and reads bytes learns to spell before anything else. Here each word of the
+scenes, and nearly each of the trainer's own questions, is one token, with and without the space before it; all other text
+goes byte by byte, so that any text can be said and comes back as it was.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def test_words_are_true_of_the_scene_and_negatives_are_not(number: int) -> None:
 
 
 @given(numbers)
-def test_no_question_says_what_a_later_one_asks(number: int) -> None:
+def test_no_question_says_the_colour_or_shape_that_a_later_one_asks_for(number: int) -> None:
     """A model that reads a conversation learns from it to look at the image, not to copy."""
     scene, turns = draw_scene(0, number), sample(0, number).record["conversations"]
     said = ""
