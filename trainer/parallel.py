@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 
@@ -67,7 +68,7 @@ def session(runtime: Runtime) -> Iterator[Process]:
     torch.set_flush_denormal(True)
     starts = dist.is_torchelastic_launched() and not dist.is_initialized()
     if starts:
-        dist.init_process_group("nccl" if cuda else "gloo")
+        _join("nccl" if cuda else "gloo")
     try:
         joined = dist.is_initialized()
         yield Process(dist.get_rank() if joined else 0, dist.get_world_size() if joined else 1, device)
@@ -76,6 +77,15 @@ def session(runtime: Runtime) -> Iterator[Process]:
             dist.destroy_process_group()
         torch.set_flush_denormal(False)
         torch.set_num_threads(threads)
+
+
+def _join(backend: str) -> None:
+    """Join torchrun's processes under a name of this time's own: a rank that is early would else look for the others where
+    they were in the stage before."""
+    store, rank, world = next(rendezvous("env://"))
+    time = store.add(f"joined by {rank}", 1)
+    own = dist.PrefixStore(f"join {time}", store)  # type: ignore[attr-defined]  # documented, not in its __all__
+    dist.init_process_group(backend, store=own, rank=rank, world_size=world)
 
 
 def wrap(model: nn.Module, blocks: list[nn.Module], runtime: Runtime, process: Process) -> nn.Module:

@@ -54,6 +54,24 @@ def test_two_processes_equal_one(parallel: str, configure: Configure) -> None:
 
 
 @slow
+def test_a_rank_that_comes_late_to_the_next_stage_is_waited_for(tmp_path: Path) -> None:
+    """The others do not look for it where it was in the stage before."""
+    program = tmp_path / "stages.py"
+    program.write_text(
+        "import time\n"
+        "from trainer.config import Runtime\n"
+        "from trainer.parallel import session\n"
+        "for stage in range(3):\n"
+        "    with session(Runtime(device='cpu')) as process:\n"
+        "        assert process.sum([1.0]) == [2.0]\n"
+        "    time.sleep(3 * (process.rank == 0))\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@slow
 def test_a_run_of_one_process_goes_on_with_two(configure: Configure) -> None:
     alone, resumed = configure("alone"), configure("resumed")
     trainer.run(alone)
