@@ -12,12 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
 from curate.prove.scenes.scene import draw_scene
 from curate.prove.scenes.words import said_of
-from trainer.language import chat, referring
-from trainer.link import asking
 
 SCENES = 300
 """So many scenes use every word there is, whatever the seed of those that are written."""
@@ -25,7 +21,9 @@ END, PAD = "</s>", "<pad>"
 
 
 def write_tokenizer(folder: Path) -> None:
-    """Write `tokenizer.json` and its settings; always the same bytes."""
+    """Write `tokenizer.json` and its settings; always the same bytes. Needs the extra `train`."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
     split = pre_tokenizers.ByteLevel(add_prefix_space=False)  # GPT-2's: a word keeps the space before it
     space = "Ġ"  # GPT-2's spelling of it
     pieces = {piece for text in _texts() for piece, _ in split.pre_tokenize_str(text)}
@@ -43,6 +41,9 @@ def write_tokenizer(folder: Path) -> None:
 
 def _texts() -> Iterator[str]:
     """What is said of scenes, and what the trainer itself says."""
+    from trainer.language import chat, referring
+    from trainer.link import asking
+
     for number in range(SCENES):
         yield from _strings(said_of(draw_scene(0, number)))
     yield from ("User:", "Assistant:", chat.DESCRIBE, *referring.WHERE, *referring.WHAT)

@@ -12,6 +12,7 @@ from typing import Literal
 
 from curate.prove.scenes.sample import Sample, sample
 from curate.prove.scenes.scene import draw_scene
+from curate.prove.scenes.tokenizer import write_tokenizer
 
 Which = Literal["train", "test", "both"]
 ONE_IN = 10
@@ -48,8 +49,6 @@ def write(
             for _ in range(sizes[name]):
                 _add(tar, next(made))
         os.replace(temporary, out / name)
-    from curate.prove.scenes.tokenizer import write_tokenizer  # knows the trainer's questions, and so imports torch
-
     write_tokenizer(out / "tokenizer")
     (out / "sizes.json").write_text(json.dumps(sizes, indent=1) + "\n", encoding="utf-8")
     return out
