@@ -69,10 +69,10 @@ def _other(choices: list[Any], draws: np.random.Generator) -> Any:
 def questions(scene: Scene, found: Thing) -> list[tuple[str, str]]:
     """Questions with one right answer each, in an order of the scene's own: count, colour, shape, size, place, yes or no.
 
-    None says what another asks: of a thing either the colour or the shape is asked for, and the other one names it in all
-    questions. A model that reads a whole conversation could else copy what it should see; as it is, what has been named
-    tells it that there are at least so many things, and no more. ``found`` is the thing
-    that is asked for at the end, by its shape: in half of the scenes nothing has said its colour.
+    None says the colour or shape that another asks for: of a thing either one is asked, and the other one names it in all
+    questions. A model that reads a whole conversation could else copy what it should see. The names that it has read still
+    tell it something of the count, and of whether there is a thing of a colour. ``found`` is the thing that is asked for at
+    the end, by its shape: in half of the scenes nothing has said its colour.
     """
     draws = scene.draws(4)
     unsaid = found if draws.random() < 0.5 else None
